@@ -1,0 +1,307 @@
+"""What only chapters need: setting up, the card, showing source, judging answers, the footer.
+
+Everything here that is shown returns an object which notebooks render by themselves. Nothing prints
+a time, a path or a device into a cell that is compared: measured facts come from
+``assets/measurements.json``, which the script that stores the chapters' outputs writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import html
+import inspect
+import json
+import os
+import platform
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import torch
+
+import cnnlib
+from cnnlib import models, papers
+from cnnlib.inspection import count_macs, count_parameters
+
+RUNNING_IN_BOOK = "CNNLIB_BOOK"  # set where outputs are stored or compared: show stored facts only
+
+
+def setup(*, device: str = "cpu", threads: int = 1) -> str:
+    """Prepare a chapter: number of threads, look of the plots.
+
+    One thread is not only the setting under which the numbers of the book were made. On a busy
+    machine with few cores it is also the quickest: the waiting threads of a team spin.
+
+    Args:
+        device: where to train: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if there is one.
+        threads: CPU threads of torch.
+
+    Returns:
+        The device, to be handed to ``cnnlib.train.fit``.
+
+    Raises:
+        ValueError: unknown device, no GPU although one was asked for, or fewer than one thread.
+    """
+    from cnnlib import plots
+
+    if device not in ("cpu", "cuda", "auto"):
+        raise ValueError(f"device must be 'cpu', 'cuda' or 'auto', got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device='cuda', but torch sees no GPU here; use 'cpu' or 'auto'")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    torch.set_num_threads(threads)
+    plots.use_book_style()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+@dataclass(frozen=True)
+class Markup:
+    """A piece of HTML with the plain text that stands for it in a terminal."""
+
+    text: str
+    markup: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+
+@dataclass(frozen=True)
+class Source:
+    """Source code of an object of ours, rendered as a Markdown code block."""
+
+    code: str
+
+    def __repr__(self) -> str:
+        return self.code
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self.code}\n```"
+
+
+def show_source(*objects: Any, docstrings: bool = True) -> Source:
+    """The source code of classes or functions, as it stands in the installed ``cnnlib``.
+
+    Args:
+        objects: classes and functions.
+        docstrings: whether to show them; without, what remains is what runs.
+
+    Raises:
+        TypeError: an object has no Python source (a number, a compiled function, an instance).
+    """
+    try:
+        codes = [inspect.getsource(o).rstrip() for o in objects]
+    except (TypeError, OSError) as error:
+        raise TypeError(f"show_source takes classes and functions of Python: {error}") from None
+    return Source("\n\n".join(codes if docstrings else map(_without_docstrings, codes)))
+
+
+def _without_docstrings(code: str) -> str:
+    lines = code.splitlines()
+    for node in ast.walk(ast.parse(textwrap.dedent(code))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            text = node.body[0]
+            for number in range(text.lineno - 1, text.end_lineno or text.lineno):
+                lines[number] = "\0"
+            if lines[text.end_lineno or 0 :][:1] == [""]:  # the empty line behind it
+                lines[text.end_lineno or 0] = "\0"
+    return "\n".join(line for line in lines if line != "\0")
+
+
+def table(rows: Iterable[dict[str, Any]], caption: str = "") -> Markup:
+    """A plain table from a list of rows that share their keys; numbers are aligned right.
+
+    Raises:
+        ValueError: there are no rows, or a row has other keys than the first.
+    """
+    rows = list(rows)
+    if not rows:
+        raise ValueError("a table needs at least one row")
+    heads = list(rows[0])
+    for i, row in enumerate(rows):
+        if list(row) != heads:
+            raise ValueError(f"row {i} has the keys {list(row)}, the first row has {heads}")
+    cells = [[_cell(row[h]) for h in heads] for row in rows]
+    numeric = [all(isinstance(row[h], int | float | None) for row in rows) for h in heads]
+    widths = [max(len(h), *(len(c[i]) for c in cells)) for i, h in enumerate(heads)]
+
+    def line(values: list[str]) -> str:
+        pairs = zip(values, widths, numeric, strict=True)
+        return "  ".join(v.rjust(w) if right else v.ljust(w) for v, w, right in pairs).rstrip()
+
+    text = "\n".join([caption] * bool(caption) + [line(heads), *(line(c) for c in cells)])
+    align = ["right" if right else "left" for right in numeric]
+    head = "".join(
+        f'<th scope="col" style="text-align: {a}">{html.escape(h)}</th>'
+        for h, a in zip(heads, align, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="text-align: {a}">{html.escape(v)}</td>'
+            for v, a in zip(row, align, strict=True)
+        )
+        + "</tr>"
+        for row in cells
+    )
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return Markup(
+        text,
+        f'<table class="cnnlib-table">{title}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>",
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def mean_sd(values: Iterable[float], *, scale: float = 1.0, digits: int = 2) -> str:
+    """Mean and standard deviation (n - 1) of some runs: ``"3.10 ± 0.25"``.
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    numbers = torch.tensor(list(values), dtype=torch.float64) * scale
+    if len(numbers) < 2:
+        raise ValueError(f"a standard deviation needs at least two values, got {len(numbers)}")
+    return f"{numbers.mean():.{digits}f} ± {numbers.std():.{digits}f}"
+
+
+def card(key: str) -> Markup:
+    """The head of a chapter: paper, main network with exact counts, measured run time.
+
+    Args:
+        key: name of the paper in ``cnnlib.papers.PAPERS``.
+
+    Raises:
+        ValueError: unknown paper.
+    """
+    paper = papers.paper(key)
+    network = paper.network
+    with torch.device("meta"):  # counting needs no memory
+        model = models.create_model(network.model)
+    parameters, macs = count_parameters(model), count_macs(model, network.input)
+    size = " × ".join(str(n) for n in network.input[1:])
+    facts = {
+        "Paper": f"{paper.authors}: {paper.title}. {paper.venue}, {paper.year}",
+        "Network": f"{network.name}: {parameters:,} parameters, "
+        f"{macs:,} multiply-adds (MACs) for an image of {size} pixels",
+        "Printed result": f"{network.error} % error ({network.protocol})",
+        "Run time here": _run_time(paper.chapter),
+    }
+    rows = "".join(
+        f'<tr><th scope="row" style="text-align: left">{k}</th>'
+        f'<td style="text-align: left">{html.escape(v)}</td></tr>'
+        for k, v in facts.items()
+    )
+    link = f'<a href="{html.escape(paper.url)}">Read the paper</a>'
+    return Markup(
+        "\n".join(f"{k}: {v}" for k, v in facts.items()),
+        f'<table class="cnnlib-card"><tbody>{rows}</tbody></table><p>{link}</p>',
+    )
+
+
+def _measurements() -> dict[str, dict[str, Any]]:
+    path = resources.files("cnnlib") / "assets" / "measurements.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _run_time(chapter: str) -> str:
+    measured = _measurements().get(chapter)
+    if measured is None:
+        return "not measured yet"
+    return f"{measured['seconds']:.0f} s on {measured['device']}"
+
+
+def footer(chapter: str) -> Markup:
+    """The foot of a chapter: where, when and with which versions its numbers were made.
+
+    A reader who runs the chapter sees the own machine; the book shows the stored facts.
+    """
+    if os.environ.get(RUNNING_IN_BOOK) == "1":
+        facts = _measurements().get(chapter, {})
+    else:
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        facts = {
+            "device": gpu or f"CPU, {torch.get_num_threads()} thread(s)",
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "cnnlib": cnnlib.__version__,
+        }
+    told = {"seconds": "run time in seconds", "date": "date"}
+    text = ", ".join(f"{told.get(k, k)} {v}" for k, v in facts.items()) or "not measured yet"
+    return Markup(f"Made with: {text}.", f"<p><small>Made with: {html.escape(text)}.</small></p>")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check thinks of an answer."""
+
+    right: bool
+    message: str
+
+    def __repr__(self) -> str:
+        return ("Right. " if self.right else "Not yet. ") + self.message
+
+
+def check(answer: Callable[..., Any], cases: Iterable[tuple[tuple, Any]], praise: str) -> Verdict:
+    """Call a reader's function on cases with known results and say what differs first.
+
+    Args:
+        answer: the reader's function; a stub returns ``...`` (Ellipsis) or ``None``.
+        cases: pairs of arguments and the expected result (a number, a tuple or a tensor).
+        praise: what the reader may now conclude, shown when every case is right.
+    """
+    if not callable(answer):
+        return Verdict(False, f"A function is expected here, got {type(answer).__name__}.")
+    for arguments, expected in cases:
+        shown = ", ".join(_short(a) for a in arguments)
+        try:
+            got = answer(*arguments)
+        except NotImplementedError:
+            return Verdict(False, "The function is still to be written.")
+        except Exception as error:  # a reader's code may fail in any way; the check must not
+            return Verdict(False, f"For ({shown}) it stopped: {type(error).__name__}: {error}")
+        if got is None or got is ...:
+            return Verdict(False, "The function is still to be written: it returns nothing.")
+        problem = _difference(got, expected)
+        if problem:
+            return Verdict(False, f"For ({shown}) {problem}")
+    return Verdict(True, praise)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, torch.Tensor) and value.numel() > 4:
+        return f"tensor of shape {tuple(value.shape)}"
+    return str(value.tolist()) if isinstance(value, torch.Tensor) else repr(value)
+
+
+def _difference(got: Any, expected: Any) -> str:
+    """An empty string if equal, else one sentence that says how they differ."""
+    if isinstance(expected, torch.Tensor):
+        if not isinstance(got, torch.Tensor):
+            return f"it gives a {type(got).__name__}, a tensor is expected."
+        if got.shape != expected.shape:
+            return f"the shape is {tuple(got.shape)}, expected {tuple(expected.shape)}."
+        off = (got.to(expected.dtype) - expected).abs()
+        if not bool((off <= 1e-5 + 1e-4 * expected.abs()).all()):  # also catches NaN
+            wrong = int((~(off <= 1e-5 + 1e-4 * expected.abs())).sum())
+            return f"the shape is right, but {wrong} of {expected.numel()} numbers are not."
+        return ""
+    if isinstance(got, torch.Tensor) and got.numel() == 1:
+        got = got.item()
+    if isinstance(expected, int) and isinstance(got, float) and got != expected:
+        return f"it gives {got}, expected the whole number {expected}."
+    return "" if got == expected else f"it gives {got!r}, expected {expected!r}."

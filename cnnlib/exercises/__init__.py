@@ -1,0 +1,1 @@
+"""Checks for the exercises, one module per chapter, named like the chapter's paper."""

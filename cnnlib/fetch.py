@@ -1,0 +1,282 @@
+"""Getting a published file: from the cache, from this computer, or from a mirror.
+
+Three promises hold whatever goes wrong:
+
+* **Nothing unchecked is used.** A file counts only if its SHA-256 checksum is the published one.
+* **Nothing is half-written.** A file is written beside its place and moved there when it is
+  complete and on disk; until then the place keeps what it had.
+* **Nobody waits for the dead.** Of several processes that want the same file one fetches it and the
+  others wait, on a lock that the operating system drops when its holder ends, however it ends.
+
+The files are small enough for memory (170 MB is the largest) and are wanted there anyway. So a
+download goes to memory, is checked there, and only then touches the disk. Where the cache cannot be
+written (read-only, full, no folder) the data are used all the same, and the log says so.
+"""
+
+import gzip
+import hashlib
+import http.client
+import io
+import logging
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+ATTEMPTS = 2  # per mirror; a second try helps after a dropped connection, not after a "not found"
+PAUSE = 1.0  # seconds before the second try
+TIMEOUT = 30.0  # seconds without a byte before a mirror is given up
+CHUNK = 1 << 20  # bytes between two movements of the progress bar
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as its authors published it.
+
+    Args:
+        name: Its name at the source and in the cache.
+        size: Bytes.
+        sha256: Checksum of the file, in hexadecimal.
+        contents: Checksum of what the gzip file holds, where known. Distributions pack such files
+            again, without the time stamp in their header: other bytes, the same contents.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    contents: str = ""
+
+
+class BadFile(Exception):
+    """These bytes are not the published file; the message says in what they differ."""
+
+
+def cache_folder() -> Path:
+    """The folder of fetched files: ``CNNLIB_DATA`` if set, else the platform's cache folder."""
+    if chosen := os.environ.get("CNNLIB_DATA"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "cnnlib"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "cnnlib"
+    xdg = os.environ.get("XDG_CACHE_HOME")
+    return (Path(xdg) if xdg else Path.home() / ".cache") / "cnnlib"
+
+
+def fetch(
+    file: File,
+    folder: Path,
+    *,
+    copies: Sequence[Path] = (),
+    mirrors: Callable[[], Sequence[str]] = tuple,
+    advice: str = "",
+) -> bytes:
+    """The bytes of a published file, from the first source that has it unharmed.
+
+    Sources in order: ``folder``, ``copies``, ``mirrors``. What a mirror sends is kept in
+    ``folder``. A file there that is not the published one is renamed to ``NAME.bad`` before a
+    new one is fetched: it may be somebody's only copy of something.
+
+    Args:
+        file: What is wanted, with its checksum.
+        folder: The cache; made if missing, and only when something is to be kept in it.
+        copies: Places on this computer where another package may have put the file.
+        mirrors: Called only if no local copy serves; gives addresses of the file. It may raise
+            ``OSError`` to say why there are none.
+        advice: What else a reader could do; ends the error message.
+
+    Raises:
+        OSError: No source has the file; the message lists each one that was tried, and why it
+            failed.
+    """
+    cached = folder / file.name
+    tried: list[str] = []
+    for path in (cached, *copies):
+        try:
+            return _read(path, file)
+        except OSError as fault:
+            tried.append(_failed(path, fault))
+        except BadFile as fault:
+            tried.append(_failed(path, fault))
+            log.warning("not used: %s", tried[-1])
+
+    try:
+        urls = mirrors()
+    except OSError as fault:
+        urls = ()
+        tried.append(f"mirrors: {fault}")
+    if urls:
+        with _alone(folder, file.name) as may_keep:
+            try:
+                return _read(cached, file)  # another process may have fetched it while we waited
+            except BadFile as fault:
+                _set_aside(cached, fault)
+            except OSError:
+                pass  # in the list already
+            for url in urls:
+                try:
+                    data = _download(url, file)
+                except (BadFile, OSError, http.client.HTTPException) as fault:
+                    tried.append(_failed(url, fault))
+                else:
+                    if may_keep:
+                        _keep(data, cached)
+                    return data
+
+    message = f"no source has {file.name}. Tried:\n" + "".join(f"  - {line}\n" for line in tried)
+    message += (
+        f"What helps: put the file at {cached}, or set CNNLIB_DATA to a folder that holds it as "
+        f"{folder.name}/{file.name}."
+    )
+    raise OSError(f"{message} {advice}".rstrip())
+
+
+def check(data: bytes, file: File) -> bytes:
+    """Returns ``data`` if they are the published file, else raises ``BadFile``."""
+    if hashlib.sha256(data).hexdigest() == file.sha256:
+        return data
+    if file.contents:
+        try:
+            inside = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error):
+            pass
+        else:
+            if hashlib.sha256(inside).hexdigest() == file.contents:
+                return data
+    if len(data) < file.size:
+        raise BadFile(f"truncated: {len(data):,} of {file.size:,} bytes")
+    raise BadFile("wrong checksum: not the published file")
+
+
+def _read(path: Path, file: File) -> bytes:
+    return check(path.read_bytes(), file)
+
+
+def _failed(source: Path | str, fault: Exception) -> str:
+    """One line on why a source failed, in words for the common cases."""
+    if isinstance(fault, FileNotFoundError):
+        return f"{source}: not there"
+    if isinstance(fault, urllib.error.HTTPError):
+        return f"{source}: HTTP {fault.code} {fault.reason}"
+    if isinstance(fault, urllib.error.URLError):
+        return f"{source}: {fault.reason}"
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"{source}: {fault.strerror}"
+    return f"{source}: {fault or type(fault).__name__}"
+
+
+def _download(url: str, file: File) -> bytes:
+    """Downloads to memory and checks; tries again after faults of the moment, and only those."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return check(_get(url, file), file)
+        except urllib.error.HTTPError as fault:
+            fault.close()
+            if fault.code < 500 or attempt == ATTEMPTS:
+                raise
+        except (OSError, http.client.HTTPException):
+            if attempt == ATTEMPTS:
+                raise
+        time.sleep(PAUSE)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _get(url: str, file: File) -> bytes:
+    """What the mirror sends, unchecked except that it is long enough."""
+    request = urllib.request.Request(url, headers={"User-Agent": "cnnlib"})
+    data = io.BytesIO()
+    with (
+        urllib.request.urlopen(request, timeout=TIMEOUT) as response,
+        # disable=None: no bar where nobody watches (a log, a notebook's stored output)
+        tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        # One byte more than the published size is enough to know that this is another file.
+        while chunk := response.read(min(CHUNK, file.size + 1 - data.tell())):
+            bar.update(data.write(chunk))
+    if data.tell() < file.size:
+        raise ConnectionError(f"truncated: {data.tell():,} of {file.size:,} bytes")
+    return data.getvalue()
+
+
+def _keep(data: bytes, path: Path) -> None:
+    """Writes a checked file into the cache, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        try:
+            with open(part, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(part, path)
+        except BaseException:  # Ctrl-C and a full disk alike
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as fault:
+        log.warning("used but not kept: %s", _failed(path, fault))
+
+
+def _set_aside(path: Path, fault: BadFile) -> None:
+    bad = path.with_name(path.name + ".bad")
+    try:
+        os.replace(path, bad)
+    except OSError as obstacle:
+        log.warning("%s (%s) cannot be set aside: %s", path, fault, obstacle.strerror)
+    else:
+        log.warning("%s (%s) is set aside as %s", path, fault, bad.name)
+
+
+@contextmanager
+def _alone(folder: Path, name: str) -> Iterator[bool]:
+    """Holds the lock of one file in the cache; yields whether the cache can be written.
+
+    The lock belongs to the open file, not to the file's existence, so the operating system frees it
+    when its holder ends. The file itself stays: whoever deletes a lock file may delete it under the
+    hands of a process that just opened it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = open(folder / f"{name}.lock", "a+b")
+    except OSError as fault:
+        log.warning("no use of the cache: %s", _failed(folder, fault))
+        yield False
+        return
+    with stream:
+        try:
+            _wait_for_lock(stream.fileno())
+        except OSError as fault:  # a file system without locks: do not write side by side
+            log.warning("no use of the cache, it cannot be locked: %s", _failed(folder, fault))
+            yield False
+            return
+        yield True  # closing the stream gives the lock back
+
+
+if sys.platform == "win32":
+    import errno
+    import msvcrt
+
+    def _wait_for_lock(descriptor: int) -> None:
+        while True:
+            try:
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                return msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            except OSError as fault:
+                if fault.errno not in (errno.EACCES, errno.EDEADLK):
+                    raise
+                time.sleep(0.1)
+
+else:
+    import fcntl
+
+    def _wait_for_lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

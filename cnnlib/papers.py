@@ -1,0 +1,346 @@
+"""The papers of the book, one record each: where to find them and what they printed.
+
+Chapters, the front page and the plots take every published figure from here, so that none is typed
+twice. Errors are percentages with the protocol beside them: two errors may share a column only if
+their protocols agree. MACs are multiply-adds of convolutions and fully connected layers for one
+image. Counts that a paper prints rounded are given exactly, as counted on the network, unless the
+protocol says otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Network:
+    """One published network.
+
+    Attributes:
+        name: the paper's name for it.
+        model: its name in ``cnnlib.list_models()`` (the chapter that teaches it adds the model).
+        parameters: trainable numbers.
+        macs: multiply-adds for one image of size ``input``.
+        input: (channels, height, width) in pixels.
+        error: percent wrong, top-5 on ImageNet unless ``protocol`` says otherwise.
+        protocol: data, crops and number of networks behind ``error``.
+    """
+
+    name: str
+    model: str
+    parameters: int
+    macs: int
+    input: tuple[int, int, int]
+    error: float
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper: how it is cited, where it is taught, the network that stands for it.
+
+    Attributes:
+        cite: key in ``references.bib``.
+        chapter: the chapter's file name without its ending.
+        idea: the one sentence that remains.
+    """
+
+    cite: str
+    authors: str
+    title: str
+    venue: str
+    year: int
+    url: str
+    chapter: str
+    idea: str
+    network: Network
+
+
+_RGB_224 = (3, 224, 224)
+
+PAPERS = {  # in the order of the book
+    "lenet": Paper(
+        cite="lecun1998gradient",
+        authors="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner",
+        title="Gradient-Based Learning Applied to Document Recognition",
+        venue="Proceedings of the IEEE 86(11), pages 2278–2324",
+        year=1998,
+        url="https://doi.org/10.1109/5.726791",
+        chapter="01_lenet",
+        idea="Features are learned: small shared kernels, subsampling, one gradient for all of it.",
+        network=Network(
+            "LeNet-5",
+            "lenet5",
+            60_000,
+            326_520,
+            (1, 32, 32),
+            0.95,
+            "MNIST test, 60,000 training digits, no distortions, one network",
+        ),
+    ),
+    "alexnet": Paper(
+        cite="krizhevsky2012imagenet",
+        authors="A. Krizhevsky, I. Sutskever, G. E. Hinton",
+        title="ImageNet Classification with Deep Convolutional Neural Networks",
+        venue="NIPS 25",
+        year=2012,
+        url="https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks",
+        chapter="02_alexnet",
+        idea="A large network, a million photographs and two GPUs beat hand-made features.",
+        network=Network(
+            "AlexNet",
+            "alexnet",
+            60_965_224,
+            724_406_816,
+            (3, 227, 227),
+            18.2,
+            "ILSVRC-2012 validation, 10 crops, one network",
+        ),
+    ),
+    "zfnet": Paper(
+        cite="zeiler2014visualizing",
+        authors="M. D. Zeiler, R. Fergus",
+        title="Visualizing and Understanding Convolutional Networks",
+        venue="ECCV 2014, arXiv:1311.2901",
+        year=2013,
+        url="https://arxiv.org/abs/1311.2901",
+        chapter="03_zfnet",
+        idea="Look inside, and what you see tells you what to change.",
+        network=Network(
+            "ZFNet",
+            "zfnet",
+            62_357_608,
+            1_168_032_896,
+            _RGB_224,
+            16.5,
+            "ILSVRC-2012 validation, table 3, one network",
+        ),
+    ),
+    "vgg": Paper(
+        cite="simonyan2015very",
+        authors="K. Simonyan, A. Zisserman",
+        title="Very Deep Convolutional Networks for Large-Scale Image Recognition",
+        venue="ICLR 2015, arXiv:1409.1556",
+        year=2014,
+        url="https://arxiv.org/abs/1409.1556",
+        chapter="04_vgg",
+        idea="Nothing but 3×3 convolutions, many of them.",
+        network=Network(
+            "VGG-16",
+            "vgg_d",
+            138_357_544,
+            15_470_264_320,
+            _RGB_224,
+            8.8,
+            "ILSVRC-2012 validation, one scale of 256, configuration D, one network",
+        ),
+    ),
+    "googlenet": Paper(
+        cite="szegedy2015going",
+        authors="C. Szegedy, W. Liu, Y. Jia, P. Sermanet, S. Reed, D. Anguelov, D. Erhan, "
+        "V. Vanhoucke, A. Rabinovich",
+        title="Going Deeper with Convolutions",
+        venue="CVPR 2015, arXiv:1409.4842",
+        year=2014,
+        url="https://arxiv.org/abs/1409.4842",
+        chapter="05_googlenet",
+        idea="Several kernel sizes side by side, made cheap by 1×1 convolutions.",
+        network=Network(
+            "GoogLeNet",
+            "googlenet",
+            6_998_552,
+            1_582_671_872,
+            _RGB_224,
+            10.07,
+            "ILSVRC-2014 validation, one crop, one network",
+        ),
+    ),
+    "resnet": Paper(
+        cite="he2016deep",
+        authors="K. He, X. Zhang, S. Ren, J. Sun",
+        title="Deep Residual Learning for Image Recognition",
+        venue="CVPR 2016, arXiv:1512.03385",
+        year=2015,
+        url="https://arxiv.org/abs/1512.03385",
+        chapter="06_resnet",
+        idea="Let layers learn what to add to their input, and depth stops hurting.",
+        network=Network(
+            "ResNet-152",
+            "resnet152",
+            60_192_808,
+            11_282_415_616,
+            _RGB_224,
+            5.71,
+            "ILSVRC-2012 validation, 10 crops, one network",
+        ),
+    ),
+    "preact_resnet": Paper(
+        cite="he2016identity",
+        authors="K. He, X. Zhang, S. Ren, J. Sun",
+        title="Identity Mappings in Deep Residual Networks",
+        venue="ECCV 2016, arXiv:1603.05027",
+        year=2016,
+        url="https://arxiv.org/abs/1603.05027",
+        chapter="07_preact_resnet",
+        idea="Keep the shortcut clean: normalise and activate before the convolution.",
+        network=Network(
+            "Pre-activation ResNet-164",
+            "preact_resnet164_cifar",
+            1_703_258,
+            244_500_992,
+            (3, 32, 32),
+            5.46,
+            "CIFAR-10 test, median of 5 runs",
+        ),
+    ),
+    "densenet": Paper(
+        cite="huang2017densely",
+        authors="G. Huang, Z. Liu, L. van der Maaten, K. Q. Weinberger",
+        title="Densely Connected Convolutional Networks",
+        venue="CVPR 2017, arXiv:1608.06993",
+        year=2016,
+        url="https://arxiv.org/abs/1608.06993",
+        chapter="08_densenet",
+        idea="Concatenate instead of add: every layer sees all earlier ones.",
+        network=Network(
+            "DenseNet-121",
+            "densenet121",
+            7_978_856,
+            2_834_161_664,
+            _RGB_224,
+            7.71,
+            "ILSVRC-2012 validation, one crop, one network",
+        ),
+    ),
+    "senet": Paper(
+        cite="hu2018squeeze",
+        authors="J. Hu, L. Shen, S. Albanie, G. Sun, E. Wu",
+        title="Squeeze-and-Excitation Networks",
+        venue="CVPR 2018, arXiv:1709.01507",
+        year=2017,
+        url="https://arxiv.org/abs/1709.01507",
+        chapter="09_senet",
+        idea="Let the network turn its own channels up and down.",
+        network=Network(
+            "SE-ResNet-50",
+            "se_resnet50",
+            28_088_024,
+            3_860_488_192,
+            _RGB_224,
+            6.62,
+            "ILSVRC-2012 validation, one crop of 224, one network",
+        ),
+    ),
+    "squeezenet": Paper(
+        cite="iandola2016squeezenet",
+        authors="F. N. Iandola, S. Han, M. W. Moskewicz, K. Ashraf, W. J. Dally, K. Keutzer",
+        title="SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size",
+        venue="arXiv:1602.07360",
+        year=2016,
+        url="https://arxiv.org/abs/1602.07360",
+        chapter="10_squeezenet",
+        idea="Squeeze with 1×1, expand with few 3×3: AlexNet's accuracy in 1/50 of its size.",
+        network=Network(
+            "SqueezeNet",
+            "squeezenet1_0",
+            1_248_424,
+            818_924_576,
+            _RGB_224,
+            19.7,
+            "ILSVRC-2012 validation, one crop, one network",
+        ),
+    ),
+    "mobilenet": Paper(
+        cite="howard2017mobilenets",
+        authors="A. G. Howard, M. Zhu, B. Chen, D. Kalenichenko, W. Wang, T. Weyand, "
+        "M. Andreetto, H. Adam",
+        title="MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
+        venue="arXiv:1704.04861",
+        year=2017,
+        url="https://arxiv.org/abs/1704.04861",
+        chapter="11_mobilenet",
+        idea="Split a convolution into depthwise and pointwise: eight to nine times fewer MACs.",
+        network=Network(
+            "MobileNet",
+            "mobilenet_v1_1_224",
+            4_231_976,
+            568_740_352,
+            _RGB_224,
+            29.4,
+            "ILSVRC-2012 validation, top-1 error (the paper prints no top-5), one network",
+        ),
+    ),
+    "nasnet": Paper(
+        cite="zoph2018learning",
+        authors="B. Zoph, V. Vasudevan, J. Shlens, Q. V. Le",
+        title="Learning Transferable Architectures for Scalable Image Recognition",
+        venue="CVPR 2018, arXiv:1707.07012",
+        year=2017,
+        url="https://arxiv.org/abs/1707.07012",
+        chapter="12_nasnet",
+        idea="Search for a small cell on small images, then stack it for large ones.",
+        network=Network(
+            "NASNet-A (6 @ 4032)",
+            "nasnet_a_large",
+            88_900_000,
+            23_800_000_000,
+            (3, 331, 331),
+            3.8,
+            "ILSVRC-2012 validation, one crop of 331, one network; counts as rounded in table 2",
+        ),
+    ),
+    "efficientnet": Paper(
+        cite="tan2019efficientnet",
+        authors="M. Tan, Q. V. Le",
+        title="EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+        venue="ICML 2019, arXiv:1905.11946",
+        year=2019,
+        url="https://arxiv.org/abs/1905.11946",
+        chapter="13_efficientnet",
+        idea="Scale depth, width and resolution together, by one rule.",
+        network=Network(
+            "EfficientNet-B0",
+            "efficientnet_b0",
+            5_288_548,
+            385_814_752,
+            _RGB_224,
+            6.7,
+            "ILSVRC-2012 validation, one crop of 224, one network",
+        ),
+    ),
+}
+
+class PrintedLayer(NamedTuple):
+    """What a paper prints about one layer: trainable parameters and connections."""
+
+    parameters: int
+    connections: int
+
+
+LENET5_LAYERS = {  # section II-B of the paper; the output layer's connections follow from its total
+    "c1": PrintedLayer(156, 122_304),
+    "s2": PrintedLayer(12, 5_880),
+    "c3": PrintedLayer(1_516, 151_600),
+    "s4": PrintedLayer(32, 2_000),
+    "c5": PrintedLayer(48_120, 48_120),
+    "f6": PrintedLayer(10_164, 10_164),
+    "output": PrintedLayer(0, 840),
+}
+
+
+def paper(key: str) -> Paper:
+    """The record of a paper.
+
+    Args:
+        key: name of the paper's module, as in ``cnnlib.models.lenet``.
+
+    Raises:
+        ValueError: no such paper; the nearest key is named.
+    """
+    if key not in PAPERS:
+        near = difflib.get_close_matches(key, PAPERS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(PAPERS)}"
+        raise ValueError(f"unknown paper {key!r}; {hint}")
+    return PAPERS[key]

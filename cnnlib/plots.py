@@ -1,0 +1,230 @@
+"""Plots and drawings of the book, readable in light and dark, in print and without colour.
+
+Every function returns a closed ``matplotlib.figure.Figure``: as the last line of a notebook cell it
+shows itself once. Lines differ in dash and marker as well as in colour. Charts have a white
+background; the site inverts them in dark mode (cell tag ``dark-invert``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from cycler import cycler
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from cnnlib import papers
+from cnnlib.inspection import Summary
+
+# Colours that stay apart for colour-blind eyes (Okabe and Ito), each with a dash of its own.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v")
+
+_STYLE = {
+    "axes.grid": True,
+    "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=DASHES),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "cnnlib",  # the same drawing gives the same file
+}
+
+
+def use_book_style() -> None:
+    """Set matplotlib's defaults for every later plot, the reader's own included."""
+    plt.rcParams.update(_STYLE)
+
+
+def _closed(figure: Figure) -> Figure:
+    plt.close(figure)  # else the notebook shows it a second time
+    return figure
+
+
+def images(
+    pictures: Tensor,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 10,
+    size: float = 0.75,
+    signed: bool = False,
+) -> Figure:
+    """A grid of small grey images, each stretched to its own range.
+
+    Args:
+        pictures: (N, H, W) or (N, 1, H, W).
+        titles: N short texts, one above each image.
+        columns: images per row.
+        size: width of one image in inches.
+        signed: keep zero at middle grey (for kernels), one scale for all.
+
+    Raises:
+        ValueError: another shape, or another number of titles.
+    """
+    pictures = pictures.detach().cpu().float()
+    if pictures.ndim == 4 and pictures.shape[1] == 1:
+        pictures = pictures[:, 0]
+    if pictures.ndim != 3:
+        raise ValueError(f"images takes (N, H, W) or (N, 1, H, W), got {tuple(pictures.shape)}")
+    if titles is not None and len(titles) != len(pictures):
+        raise ValueError(f"{len(titles)} titles for {len(pictures)} images")
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    height = size * pictures.shape[1] / pictures.shape[2] + (0.22 if titles else 0.05)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * size, rows * height), squeeze=False
+    )
+    limit = float(pictures.abs().max())
+    scale: dict[str, Any] = {"vmin": -limit, "vmax": limit} if signed else {}
+    for i, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if i < len(pictures):
+            axis.imshow(pictures[i].numpy(), cmap="gray", interpolation="nearest", **scale)
+            if titles is not None:
+                axis.set_title(titles[i], fontsize=8, pad=2)
+    return _closed(figure)
+
+
+def curves(
+    runs: Mapping[str, Sequence[Sequence[Mapping[str, float]]]],
+    *,
+    y: str = "test_error",
+    x: str = "epoch",
+    label: str = "test error (fraction wrong)",
+    log: bool = False,
+    reference: tuple[float, str] | None = None,
+) -> Figure:
+    """Mean over seeds as a line with markers, every seed as a thin line behind it.
+
+    Args:
+        runs: name of an arm -> one history (list of rows) per seed.
+        y: key of the rows to draw.
+        x: key of the rows along the horizontal axis.
+        label: text of the vertical axis, with its unit.
+        log: logarithmic vertical axis.
+        reference: a horizontal line: (height, name).
+
+    Raises:
+        ValueError: nothing to draw, or the histories of an arm differ in length.
+    """
+    if not runs:
+        raise ValueError("curves needs at least one arm")
+    figure, axis = plt.subplots(figsize=(6.4, 3.6))
+    styles = zip(cycle(COLOURS), cycle(DASHES), cycle(MARKERS), strict=False)
+    for (name, histories), (colour, dash, marker) in zip(runs.items(), styles, strict=False):
+        if len({len(h) for h in histories}) != 1:
+            raise ValueError(f"the histories of {name!r} differ in length")
+        ticks = [row[x] for row in histories[0]]
+        values = torch.tensor([[row[y] for row in h] for h in histories], dtype=torch.float64)
+        for one in values:
+            axis.plot(ticks, one.numpy(), color=colour, linestyle=dash, linewidth=0.7, alpha=0.5)
+        axis.plot(ticks, values.mean(0).numpy(), color=colour, linestyle=dash, marker=marker, label=name)
+    if reference is not None:
+        axis.axhline(reference[0], color="black", linewidth=1, linestyle=(0, (1, 2)))
+        axis.text(1.0, reference[0], reference[1], transform=axis.get_yaxis_transform(),
+                  ha="right", va="bottom", fontsize=8)  # fmt: skip
+    axis.set(xlabel=x, ylabel=label, yscale="log" if log else "linear")
+    axis.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+    axis.legend()
+    return _closed(figure)
+
+
+def architecture(summary: Summary) -> Figure:
+    """The stages of a chain-like network as stacks of maps, drawn to scale from their shapes.
+
+    A square's side is proportional to the side of a feature map, the depth of a stack to the
+    square root of the number of maps, so that two stages may be compared by eye.
+
+    Args:
+        summary: ``cnnlib.inspection.summarize(model, input_shape)``.
+    """
+    stages = [("input", summary.input_shape)] + [(r.name, r.output_shape) for r in summary.rows]
+    figure, axis = plt.subplots(figsize=(8.4, 2.6))
+    unit, left = 1 / max(shape[-1] for _, shape in stages), 0.0
+    for name, shape in stages:
+        channels, side = shape[0], (shape[-1] if len(shape) == 3 else 1)
+        flat = side == 1  # a vector: a tall thin bar, its height the number of units
+        width, height = (0.06, channels / 120) if flat else (side * unit, side * unit)
+        sheets = 1 if flat else max(1, round(channels**0.5))
+        for sheet in reversed(range(sheets)):
+            step = 0.045 * sheet
+            axis.add_patch(
+                Rectangle((left + step, -height / 2 + step), width, height,
+                          facecolor="#dbe9f4", edgecolor="black", linewidth=0.8)
+            )  # fmt: skip
+        extent = width + 0.045 * (sheets - 1)
+        middle = left + extent / 2
+        size = f"{channels}" if flat else f"{channels}@{side}×{side}"
+        axis.text(middle, 0.82, name.upper() if len(name) < 3 else name, ha="center", fontsize=9)
+        axis.text(middle, -0.82, size, ha="center", fontsize=8)
+        left += max(extent, 0.34) + 0.22
+    axis.set(xlim=(-0.1, left), ylim=(-0.95, 1.0), aspect="equal")
+    axis.axis("off")
+    return _closed(figure)
+
+
+def links(table: Sequence[Sequence[int]], inputs: int, *, labels: tuple[str, str]) -> Figure:
+    """A connection table as a grid of dots: column = output map, row = input map.
+
+    Args:
+        table: for each output map the input maps that it sees.
+        inputs: number of input maps.
+        labels: names of the two axes (inputs, outputs).
+    """
+    figure, axis = plt.subplots(figsize=(0.33 * len(table) + 0.8, 0.33 * inputs + 0.7))
+    for column, seen in enumerate(table):
+        axis.scatter([column] * len(seen), list(seen), s=45, color="black")
+    axis.set(
+        xticks=range(len(table)),
+        yticks=range(inputs),
+        xlim=(-0.6, len(table) - 0.4),
+        ylim=(inputs - 0.4, -0.6),
+        xlabel=labels[1],
+        ylabel=labels[0],
+    )
+    return _closed(figure)
+
+
+def networks(highlight: str | None = None) -> Figure:
+    """The book's running plot: parameters of each paper's network against its year.
+
+    The area of a dot grows with the logarithm of its MACs. Networks up to ``highlight`` are filled.
+
+    Args:
+        highlight: key of a paper; ``None`` fills all.
+
+    Raises:
+        ValueError: unknown paper.
+    """
+    last = len(papers.PAPERS) if highlight is None else 0
+    if highlight is not None:
+        papers.paper(highlight)
+        last = list(papers.PAPERS).index(highlight) + 1
+    figure, axis = plt.subplots(figsize=(7.6, 4.0))
+    nudge = {"resnet": (0, 11), "senet": (26, 9), "vgg": (0, 11), "nasnet": (0, 11)}
+    for i, (key, paper) in enumerate(papers.PAPERS.items()):
+        network = paper.network
+        area = 12 * max(1.0, torch.log10(torch.tensor(network.macs / 1e5)).item()) ** 1.6
+        axis.scatter(
+            paper.year, network.parameters, s=area, linewidths=1.2, zorder=3,
+            edgecolors=COLOURS[0], facecolors=COLOURS[0] if i < last else "white",
+        )  # fmt: skip
+        axis.annotate(
+            network.name, (paper.year, network.parameters), xytext=nudge.get(key, (0, -16)),
+            textcoords="offset points", ha="center", fontsize=8,
+            fontweight="bold" if key == highlight else "normal",
+        )  # fmt: skip
+    axis.set(yscale="log", xlabel="year of publication", ylabel="parameters", xlim=(1996.5, 2020.8))
+    return _closed(figure)

@@ -1,0 +1,109 @@
+"""What chapters show: card, source, tables, answers, footer."""
+
+import json
+from importlib import resources
+
+import pytest
+import torch
+
+from cnnlib import book
+from cnnlib.models import lenet
+
+
+def test_setup_sets_the_threads_and_returns_the_device():
+    before = torch.get_num_threads()
+    try:
+        assert book.setup(threads=2) == "cpu"
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [({"device": "gpu"}, "'cpu', 'cuda' or 'auto'"), ({"threads": 0}, "at least 1")],
+)
+def test_setup_explains_what_it_accepts(options, words):
+    with pytest.raises(ValueError, match=words):
+        book.setup(**options)
+
+
+def test_setup_says_when_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="sees no GPU"):
+        book.setup(device="cuda")
+
+
+def test_the_card_counts_the_network_itself():
+    text = repr(book.card("lenet"))
+    assert "60,000 parameters" in text
+    assert "326,520 multiply-adds" in text
+    assert "0.95 % error" in text
+
+
+def test_the_card_names_the_nearest_paper_for_a_typo():
+    with pytest.raises(ValueError, match="did you mean 'lenet'"):
+        book.card("lennet")
+
+
+def test_source_is_what_runs():
+    shown = repr(book.show_source(lenet.ScaledTanh))
+    scope = {"nn": torch.nn, "torch": torch, "Tensor": torch.Tensor}
+    exec(shown, scope)
+    x = torch.linspace(-3, 3, 7)
+    assert torch.equal(scope["ScaledTanh"]()(x), lenet.ScaledTanh()(x))
+
+
+def test_source_without_docstrings_still_runs_and_has_none():
+    shown = repr(book.show_source(lenet.RBF, docstrings=False))
+    assert '"""' not in shown
+    scope = {"nn": torch.nn, "torch": torch, "Tensor": torch.Tensor}
+    exec(shown, scope)
+    x = torch.randn(3, 84)
+    assert torch.equal(scope["RBF"](lenet.digit_codes())(x), lenet.RBF(lenet.digit_codes())(x))
+
+
+@pytest.mark.parametrize("thing", [3, torch.relu, lenet.ScaledTanh()])
+def test_source_of_something_without_source_is_explained(thing):
+    with pytest.raises(TypeError, match="classes and functions"):
+        book.show_source(thing)
+
+
+def test_a_table_reads_the_same_as_text_and_as_html():
+    table = book.table([{"layer": "C1", "weights": 1516}, {"layer": "<b>", "weights": None}], "Two")
+    assert repr(table).splitlines() == ["Two", "layer  weights", "C1       1,516", "<b>          –"]
+    html = table._repr_html_()
+    assert "<caption>Two</caption>" in html
+    assert "&lt;b&gt;" in html
+    assert html.count('scope="col"') == 2
+
+
+def test_a_table_of_uneven_rows_is_refused():
+    with pytest.raises(ValueError, match="row 1"):
+        book.table([{"a": 1}, {"b": 2}])
+    with pytest.raises(ValueError, match="at least one row"):
+        book.table([])
+
+
+def test_mean_and_standard_deviation_are_the_usual_ones():
+    assert book.mean_sd([0.01, 0.02, 0.03], scale=100) == "2.00 ± 1.00"
+    with pytest.raises(ValueError, match="two values"):
+        book.mean_sd([1.0])
+
+
+def test_the_footer_of_the_book_shows_stored_facts_only(monkeypatch):
+    monkeypatch.setenv(book.RUNNING_IN_BOOK, "1")
+    path = resources.files("cnnlib") / "assets" / "measurements.json"
+    stored = json.loads(path.read_text())
+    text = repr(book.footer("01_lenet"))
+    assert stored["01_lenet"]["torch"] in text
+    monkeypatch.delenv(book.RUNNING_IN_BOOK)
+    assert torch.__version__ in repr(book.footer("01_lenet"))
+
+
+def test_a_check_compares_tensors_by_shape_then_value():
+    case = [((torch.ones(3),), torch.ones(3))]
+    assert book.check(lambda x: x, case, "Yes.").right
+    assert "shape" in book.check(lambda x: x[:2], case, "").message
+    assert "3 of 3 numbers" in book.check(lambda x: x * 2, case, "").message
+    assert "tensor is expected" in book.check(lambda x: 1.0, case, "").message

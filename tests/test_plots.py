@@ -1,0 +1,87 @@
+"""Plots: right marks on the paper, clear errors, the same file twice."""
+
+import io
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import pytest
+import torch
+
+from cnnlib import plots
+from cnnlib.inspection import summarize
+from cnnlib.models import lenet
+from cnnlib.papers import PAPERS
+
+
+def test_images_draws_each_image_once_and_hides_the_rest():
+    figure = plots.images(torch.rand(7, 1, 5, 4), [str(i) for i in range(7)], columns=4)
+    shown = [a for a in figure.axes if a.images]
+    assert [a.get_title() for a in shown] == [str(i) for i in range(7)]
+    assert len(figure.axes) == 8
+
+
+def test_signed_images_share_one_scale_with_zero_in_the_middle():
+    figure = plots.images(torch.tensor([[[0.5]], [[-2.0]]]), signed=True)
+    assert {a.images[0].get_clim() for a in figure.axes} == {(-2.0, 2.0)}
+
+
+def test_images_refuses_other_shapes_and_other_numbers_of_titles():
+    with pytest.raises(ValueError, match=r"\(N, H, W\)"):
+        plots.images(torch.rand(2, 3, 4, 4))
+    with pytest.raises(ValueError, match="1 titles for 2 images"):
+        plots.images(torch.rand(2, 4, 4), ["one"])
+
+
+def test_curves_draws_every_seed_and_their_mean():
+    runs = [
+        [{"epoch": 1, "test_error": a}, {"epoch": 2, "test_error": b}] for a, b in ((4, 2), (2, 0))
+    ]
+    (axis,) = plots.curves({"net": runs}).axes
+    assert [list(line.get_ydata()) for line in axis.lines] == [[4, 2], [2, 0], [3, 1]]
+
+
+def test_curves_differ_without_colour():
+    runs = [[{"epoch": 1, "test_error": 1.0}]]
+    (axis,) = plots.curves({"a": runs, "b": runs}).axes
+    looks = {(str(line.get_linestyle()), line.get_marker()) for line in axis.lines[1::2]}
+    assert len(looks) == 2
+
+
+def test_curves_explains_uneven_histories():
+    row = {"epoch": 1, "test_error": 1.0}
+    with pytest.raises(ValueError, match="differ in length"):
+        plots.curves({"net": [[row], [row, row]]})
+    with pytest.raises(ValueError, match="at least one arm"):
+        plots.curves({})
+
+
+def test_the_architecture_names_every_stage_with_its_size():
+    (axis,) = plots.architecture(summarize(lenet.lenet5(), (1, 32, 32))).axes
+    words = {t.get_text() for t in axis.texts}
+    assert {"C1", "6@28×28", "S4", "16@5×5", "C5", "120", "F6", "84"} <= words
+
+
+def test_links_has_a_dot_per_link():
+    (axis,) = plots.links(lenet.TABLE_1, 6, labels=("in", "out")).axes
+    assert sum(len(c.get_offsets()) for c in axis.collections) == 60
+
+
+def test_the_running_plot_fills_the_networks_up_to_the_chapter():
+    (axis,) = plots.networks("alexnet").axes
+    filled = [c.get_facecolor()[0][:3].tolist() != [1, 1, 1] for c in axis.collections]
+    assert filled == [i < 2 for i in range(len(PAPERS))]
+    with pytest.raises(ValueError, match="unknown paper"):
+        plots.networks("perceptron")
+
+
+def test_the_same_drawing_is_the_same_file():
+    plots.use_book_style()
+
+    def svg():
+        buffer = io.BytesIO()
+        plots.networks().savefig(buffer, format="svg", metadata={"Date": None})
+        return buffer.getvalue()
+
+    assert svg() == svg()

@@ -1,0 +1,686 @@
+"""The training loop against a loop written out by hand, and what it must not do or disturb."""
+
+import contextlib
+import copy
+import io
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import PartialState
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from cnnlib.data import Augmentation, ImageSet, batches, load
+from cnnlib.models.lenet import lenet5, lenet5_modern, map_loss
+from cnnlib.train import (
+    RECIPE,
+    History,
+    Recipe,
+    evaluate,
+    fit,
+    parameter_groups,
+    seed_everything,
+)
+
+
+def stripes(n, seed=0, size=8, dtype=torch.float32):
+    """Noisy images of class 0 (bright upper half), 1 (left), 2 (neither): easy, not trivial."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 3
+    images = torch.randn(n, 1, size, size, generator=generator, dtype=dtype)
+    images[labels == 0, :, : size // 2] += 1
+    images[labels == 1, :, :, : size // 2] += 1
+    return ImageSet("stripes", images, labels, ("upper", "left", "neither"))
+
+
+def small_net(seed=0, dropout=0.0, norm=False, dtype=torch.float32):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3),
+        nn.BatchNorm2d(4) if norm else nn.Identity(),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(4 * 6 * 6, 3),
+    ).to(dtype)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def trained_weights(*, dropout=0.0, **options):
+    model = small_net(dropout=dropout)
+    fit(model, stripes(50), recipe=options.pop("recipe", Recipe(epochs=2)), **options)
+    return weights(model)
+
+
+# What it computes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fit_takes_exactly_the_steps_of_a_loop_written_out_by_hand(dtype):
+    train, test = stripes(50, dtype=dtype), stripes(31, seed=1, dtype=dtype)
+    recipe = Recipe(epochs=3, lr=0.05, batch_size=16, weight_decay=0.1, warmup=0.25)
+    ours, theirs = small_net(dtype=dtype), small_net(dtype=dtype)
+    history = fit(ours, train, test, recipe=recipe, seed=7)
+
+    biases = [theirs[0].bias, theirs[5].bias]
+    groups = [
+        {"params": [theirs[0].weight, theirs[5].weight], "weight_decay": 0.1},
+        {"params": biases, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True)
+    steps = 3 * 4  # 16 + 16 + 16 + 2 images
+    triangle = np.interp(np.arange(1, steps + 1) / (steps + 1), [0, 0.25, 1], [0, 0.05, 0])
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda done: triangle[min(done, steps - 1)] / 0.05
+    )
+    generator = torch.Generator().manual_seed(7)
+    for row in history.rows:
+        loss_sum, wrong = 0.0, 0
+        for images, labels in batches(train, 16, generator=generator):
+            loss = F.cross_entropy(theirs(images), labels)
+            wrong += int((theirs(images).argmax(1) != labels).sum())
+            loss_sum += loss.item() * len(labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+        assert row["train_error"] == wrong / 50
+        assert row["train_loss"] == pytest.approx(loss_sum / 50, rel=1e-6)
+        assert row["test_loss"] == pytest.approx(
+            F.cross_entropy(theirs(test.images), test.labels).item(), rel=1e-5
+        )
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-14
+    assert weights(ours).dtype == dtype
+    torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=tolerance)
+
+
+def test_modern_lenet_learns_digits():
+    digits = load("mnist_5k").balanced(50).padded(32).rescaled(-0.1, 1.175)
+    seed_everything(0)
+    history = fit(lenet5_modern(), digits, recipe=Recipe(epochs=5, lr=0.05, batch_size=32))
+    assert history.rows[0]["train_error"] > 0.3
+    assert history.final["train_error"] < 0.1  # chance is 0.9
+
+
+def test_faithful_lenet_learns_with_the_loss_of_the_paper():
+    digits = load("mnist_5k").balanced(50).padded(32).rescaled(-0.1, 1.175)
+    seed_everything(0)
+    recipe = Recipe(epochs=5, lr=4e-3, batch_size=16, weight_decay=0.0)
+    history = fit(lenet5(), digits, recipe=recipe, loss=map_loss)
+    assert history.loss == "map_loss" and history.model == "LeNet5"
+    assert history.final["train_error"] < 0.2
+
+
+def test_a_batch_larger_than_the_data_is_one_step_per_epoch():
+    recipe = Recipe(epochs=4, batch_size=1000, warmup=1.0)
+    history = fit(small_net(), stripes(20), recipe=recipe)
+    assert [row["lr"] for row in history.rows] == pytest.approx([0.02, 0.04, 0.06, 0.08])
+
+
+def test_frozen_weights_stay_and_the_others_learn():
+    model = small_net()
+    model[0].requires_grad_(False)
+    before = copy.deepcopy(model)
+    fit(model, stripes(50), recipe=Recipe(epochs=1))
+    assert torch.equal(model[0].weight, before[0].weight)
+    assert not torch.equal(model[5].weight, before[5].weight)
+
+
+def test_old_gradients_do_not_enter_the_first_step():
+    model = small_net()
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e6)
+    fit(model, stripes(50), recipe=Recipe(epochs=2))
+    assert torch.equal(weights(model), trained_weights())
+
+
+def test_augmentation_changes_training_but_not_the_measured_sets():
+    train = stripes(50)
+    recipe = Recipe(epochs=1, augment=Augmentation(shift=2))
+    images = train.images.clone()
+    model = small_net()
+    history = fit(model, train, train, recipe=recipe)
+    assert torch.equal(train.images, images)
+    assert history.final["test_error"] == evaluate(model, train)["error"]
+    assert not torch.equal(weights(model), trained_weights(recipe=Recipe(epochs=1)))
+
+
+# The recipe
+
+
+def test_learning_rate_is_the_triangle_computed_by_hand():
+    recipe = Recipe(lr=1.0, warmup=0.2)  # nine steps stand at 0.1, 0.2 ... 0.9 of the way
+    rates = [recipe.lr_at(step, 9) for step in range(1, 10)]
+    assert rates == pytest.approx([0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+
+
+@given(st.integers(1, 300), st.floats(0, 1), st.floats(1e-6, 10))
+def test_learning_rate_rises_once_falls_once_and_is_never_wasted(steps, warmup, lr):
+    recipe = Recipe(lr=lr, warmup=warmup)
+    rates = np.array([recipe.lr_at(step, steps) for step in range(1, steps + 1)])
+    assert (rates > 0).all() and (rates <= lr * (1 + 1e-12)).all()
+    peak = rates.argmax()
+    assert (np.diff(rates[: peak + 1]) >= 0).all() and (np.diff(rates[peak:]) <= 0).all()
+
+
+def test_only_weights_of_convolutions_and_linear_layers_decay():
+    model = lenet5(batch_norm=True)
+    decayed, spared = parameter_groups(model, 0.01)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert decayed["weight_decay"] == 0.01 and spared["weight_decay"] == 0
+    assert sorted(names[id(p)] for p in decayed["params"]) == [
+        "c1.0.weight",
+        "c3.0.weight",
+        "c5.0.weight",
+        "f6.1.weight",
+    ]
+    assert len(decayed["params"]) + len(spared["params"]) == len(names)
+    subsampling = {name for name in names.values() if "coefficient" in name}
+    assert len(subsampling) == 2 and subsampling <= {names[id(p)] for p in spared["params"]}
+
+
+def test_frozen_parameters_are_in_no_group():
+    model = small_net()
+    model[0].requires_grad_(False)
+    groups = parameter_groups(model, 0.01)
+    assert sum(len(group["params"]) for group in groups) == 2
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": -3}, "epochs must be at least 1, got -3"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"lr": -0.1}, "lr must be a positive number, got -0.1"),
+        ({"lr": 0}, "lr must be a positive number"),
+        ({"lr": math.nan}, "lr must be a positive number, got nan"),
+        ({"lr": math.inf}, "lr must be a positive number, got inf"),
+        ({"momentum": 1.0}, "momentum must be at least 0 and below 1"),
+        ({"momentum": 0.0}, "set momentum > 0 or nesterov=False"),
+        ({"weight_decay": -1e-4}, "weight_decay must be at least 0"),
+        ({"warmup": 1.5}, "warmup must be a share of the steps, from 0 to 1, got 1.5"),
+    ],
+)
+def test_a_recipe_out_of_range_says_which_number_and_what_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"epochs": 2.5}, "epochs must be a whole number, got 2.5"),
+        ({"epochs": True}, "epochs must be a whole number"),
+        ({"batch_size": "64"}, "batch_size must be a whole number, got '64'"),
+        ({"lr": "fast"}, "lr must be a number, got 'fast'"),
+        ({"augment": "flip"}, "augment must be an Augmentation or None, got str"),
+    ],
+)
+def test_a_recipe_of_the_wrong_kind_says_what_it_needs(settings, message):
+    with pytest.raises(TypeError, match=message):
+        Recipe(**settings)
+
+
+def test_plain_gradient_descent_is_a_recipe_too():
+    recipe = Recipe(momentum=0.0, nesterov=False)
+    assert fit(small_net(), stripes(50), recipe=recipe).final["epoch"] == 5
+
+
+# Chance
+
+
+def test_two_runs_are_bit_identical():
+    recipe = Recipe(epochs=2, augment=Augmentation(shift=1))
+    first, second = (trained_weights(recipe=recipe, dropout=0.3, seed=3) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_the_seed_covers_the_order_of_the_images():
+    recipe = Recipe(epochs=1, batch_size=10)
+    one, two = (trained_weights(recipe=recipe, seed=seed) for seed in (1, 2))
+    assert (one - two).abs().max() > 1e-4
+
+
+def test_without_order_dropout_and_augmentation_the_seed_changes_nothing_but_rounding():
+    recipe = Recipe(epochs=1, batch_size=50)  # one batch of all images
+    one, two = (trained_weights(recipe=recipe, seed=seed) for seed in (1, 2))
+    torch.testing.assert_close(one, two)
+
+
+def test_the_seed_covers_dropout_alone():
+    recipe = Recipe(epochs=1, batch_size=50)  # one batch: order plays no part
+    one, two = (trained_weights(recipe=recipe, dropout=0.5, seed=seed) for seed in (1, 2))
+    assert (one - two).abs().max() > 1e-4
+
+
+def test_the_seed_covers_augmentation_alone():
+    recipe = Recipe(epochs=1, batch_size=50, augment=Augmentation(shift=2))
+    one, two = (trained_weights(recipe=recipe, seed=seed) for seed in (1, 2))
+    assert (one - two).abs().max() > 1e-4
+
+
+def test_the_global_random_state_neither_matters_nor_changes():
+    recipe = Recipe(epochs=2, augment=Augmentation(shift=1))
+    results = []
+    for seed in (10, 20):
+        model = small_net(dropout=0.3)
+        seed_everything(seed)
+        expected = [torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()]
+        seed_everything(seed)
+        fit(model, stripes(50), stripes(20), recipe=recipe)
+        after = [torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()]
+        assert after == expected
+        results.append(weights(model))
+    assert torch.equal(*results)
+
+
+def test_seed_everything_repeats_weights_arrays_and_python():
+    drawn = []
+    for _ in range(2):
+        seed_everything(5)
+        drawn.append((nn.Linear(2, 2).weight.tolist(), np.random.rand(), random.random()))
+    assert drawn[0] == drawn[1]
+
+
+def test_fit_leaves_the_number_of_threads_alone():
+    threads = torch.get_num_threads()
+    fit(small_net(), stripes(20), recipe=Recipe(epochs=1))
+    assert torch.get_num_threads() == threads
+
+
+# What it leaves behind
+
+
+def test_the_network_is_left_in_evaluation_mode_and_otherwise_as_it_was():
+    model = small_net(norm=True)
+    attributes, names = set(vars(model)), list(model.state_dict())
+    fit(model, stripes(50), recipe=Recipe(epochs=1), precision="bf16")
+    assert not any(module.training for module in model.modules())
+    assert set(vars(model)) == attributes and list(model.state_dict()) == names
+    assert all(p.grad is None for p in model.parameters())
+    assert weights(copy.deepcopy(model)).equal(weights(model))
+
+
+def test_device_and_precision_can_change_from_call_to_call():
+    for precision, dtype in [("no", torch.float32), ("bf16", torch.float32), ("no", torch.float64)]:
+        data = stripes(50, dtype=dtype)
+        model = small_net(dtype=dtype)
+        history = fit(model, data, device="cpu", precision=precision, recipe=Recipe(epochs=1))
+        assert (history.precision, history.device) == (precision, "cpu")
+        assert history.dtype == str(dtype).removeprefix("torch.")
+        assert weights(model).dtype == dtype
+
+
+def test_mixed_precision_computes_in_bfloat16_during_training_and_only_then():
+    seen = []
+    model = small_net()
+    model[5].register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
+    fit(model, stripes(50), stripes(50), recipe=Recipe(epochs=1), precision="bf16")
+    checks = 2  # one image of each set, before anything is prepared
+    assert set(seen[checks:]) == {torch.bfloat16}
+    assert model(stripes(5).images).dtype == torch.float32
+
+
+def test_an_accelerator_of_the_reader_survives():
+    PartialState._reset_state()
+    own = Accelerator(cpu=True, mixed_precision="bf16")
+    fit(small_net(), stripes(20), recipe=Recipe(epochs=1), precision="no")
+    assert own.mixed_precision == "bf16"
+    assert own.state.num_processes == 1
+    assert Accelerator(cpu=True, mixed_precision="bf16").device == torch.device("cpu")
+
+
+# History
+
+
+def test_history_has_a_complete_row_per_epoch_and_survives_json():
+    recipe = Recipe(epochs=2, augment=Augmentation(shift=1, flip=True))
+    history = fit(small_net(), stripes(50), stripes(20), recipe=recipe, seed=4)
+    columns = ["epoch", "lr", "train_loss", "train_error", "test_loss", "test_error"]
+    assert [list(row) for row in history.rows] == [columns, columns]
+    assert [row["epoch"] for row in history.rows] == [1, 2]
+    assert history.final is history.rows[-1]
+    assert history.seconds > 0 and history.seed == 4 and history.model == "Sequential"
+    restored = History.from_dict(json.loads(json.dumps(history.to_dict())))
+    assert restored == history and restored.recipe == recipe
+    assert restored.seconds == history.seconds
+
+
+def test_without_a_test_set_there_are_no_test_columns():
+    history = fit(small_net(), stripes(50), recipe=Recipe(epochs=1))
+    assert list(history.final) == ["epoch", "lr", "train_loss", "train_error"]
+
+
+def test_an_empty_history_has_no_final_row():
+    with pytest.raises(ValueError, match="no finished epoch"):
+        _ = History().final
+
+
+def test_a_used_history_is_refused():
+    history = fit(small_net(), stripes(20), recipe=Recipe(epochs=1))
+    with pytest.raises(ValueError, match="already holds 1 epochs; pass an empty one"):
+        fit(small_net(), stripes(20), history=history)
+
+
+# evaluate
+
+
+def test_evaluate_equals_loss_and_error_by_hand_also_with_an_uneven_last_batch():
+    model, data = small_net(), stripes(53)
+    model.eval()
+    with torch.no_grad():
+        scores = model(data.images)
+    log_probabilities = scores - scores.exp().sum(1, keepdim=True).log()
+    loss = -sum(log_probabilities[i, label].item() for i, label in enumerate(data.labels)) / 53
+    wrong = sum(int(scores[i].argmax() != label) for i, label in enumerate(data.labels))
+    for batch_size in (10, 53, 500):
+        result = evaluate(model, data, batch_size=batch_size)
+        assert result["error"] == wrong / 53
+        assert result["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_evaluate_returns_every_layer_to_its_mode_and_builds_no_graph():
+    model = small_net(dropout=0.5, norm=True).train()
+    model[1].eval()  # a frozen batch normalisation inside a training network
+    modes = [module.training for module in model.modules()]
+    first, second = evaluate(model, stripes(20)), evaluate(model, stripes(20))
+    assert first == second  # no dropout
+    assert [module.training for module in model.modules()] == modes
+    assert model[1].num_batches_tracked == 0
+
+
+# Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def outside_the_book(monkeypatch):
+    monkeypatch.delenv("CNNLIB_BOOK", raising=False)
+
+
+def test_fit_is_silent_when_nobody_watches(capsys, outside_the_book):
+    fit(small_net(), stripes(20), recipe=Recipe(epochs=1))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_a_bar_and_a_line_per_epoch(capsys, outside_the_book):
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        fit(small_net(), stripes(20), stripes(20), recipe=Recipe(epochs=2))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[1].startswith("epoch 2/2: train loss")
+    assert "0/2 [" in terminal.getvalue()  # a bar over the two steps
+    assert terminal.getvalue().endswith("\r")  # which is gone at the end
+
+
+def test_fit_is_silent_in_the_book_even_in_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("CNNLIB_BOOK", "1")
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        fit(small_net(), stripes(20), recipe=Recipe(epochs=1))
+    assert terminal.getvalue() == "" and capsys.readouterr().out == ""
+
+
+def test_progress_false_is_silent_in_a_terminal(capsys, outside_the_book):
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        fit(small_net(), stripes(20), recipe=Recipe(epochs=1), progress=False)
+    assert terminal.getvalue() == "" and capsys.readouterr().out == ""
+
+
+def test_progress_true_prints_only_the_lines_where_there_is_no_terminal(capsys):
+    history = fit(small_net(), stripes(20), recipe=Recipe(epochs=2), progress=True)
+    out, err = capsys.readouterr()
+    assert out == f"{history}\n" and err == ""
+    row = history.rows[0]
+    expected = f"loss {row['train_loss']:.4f}, error {100 * row['train_error']:.2f} %"
+    assert out.splitlines()[0] == f"epoch 1/2: train {expected}"
+
+
+def test_a_notebook_counts_as_somebody_watching(capsys, monkeypatch, outside_the_book):
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    fit(small_net(), stripes(20), recipe=Recipe(epochs=1))
+    assert capsys.readouterr().out.startswith("epoch 1/1")
+
+
+# Bad input
+
+
+def refused(error, message, model=None, train=None, test=None, **options):
+    with pytest.raises(error, match=message):
+        train = stripes(20) if train is None else train
+        fit(model or small_net(), train, test, **options)
+
+
+def test_labels_beyond_the_classes_of_the_network_are_named_before_training():
+    data = stripes(20)
+    model = small_net()
+    model[5] = nn.Linear(4 * 6 * 6, 2)
+    before = weights(model).clone()
+    message = r"labels of train \(stripes\) go up to 2, but the network scores only the 2 classes"
+    refused(ValueError, message + r" 0 to 1: choose num_classes=3", model, data)
+    assert torch.equal(weights(model), before) and model.training
+    two_classes = data.select(data.labels < 2)
+    refused(ValueError, "labels of test .* go up to 2", model, two_classes, data)
+    with pytest.raises(ValueError, match="labels of data .* go up to 2"):
+        evaluate(model, data)
+
+
+def test_an_empty_set_is_named():
+    data = stripes(20)
+    empty = data.select([])
+    refused(ValueError, r"train \(stripes\) holds no images", train=empty)
+    refused(ValueError, r"test \(stripes\) holds no images", test=empty)
+    with pytest.raises(ValueError, match=r"data \(stripes\) holds no images"):
+        evaluate(small_net(), empty)
+
+
+def test_a_dtype_that_differs_names_both():
+    data = stripes(20, dtype=torch.float64)
+    message = "images of train are torch.float64 but the weights of Sequential are torch.float32"
+    refused(TypeError, message, train=data)
+    with pytest.raises(TypeError, match="torch.float64.*torch.float32"):
+        evaluate(small_net(), data)
+
+
+def test_images_in_whole_numbers_are_sent_to_rescaled():
+    data = stripes(20)
+    data = replace(data, images=data.images.to(torch.uint8))
+    refused(TypeError, r"torch.uint8 but .*\.rescaled\(0, 1\)", train=data)
+
+
+def test_something_else_than_an_image_set_is_refused():
+    pair = (torch.zeros(5, 1, 8, 8), torch.zeros(5))
+    refused(TypeError, "train must be an ImageSet .* got tuple", train=pair)
+
+
+def test_a_wrong_number_of_channels_is_the_error_of_the_network():
+    data = stripes(20)
+    data = replace(data, images=data.images.repeat(1, 3, 1, 1))
+    refused(RuntimeError, "channels", train=data)
+
+
+def test_a_network_without_scores_per_class_is_refused():
+    refused(ValueError, r"shape \(N, classes\).*\(1, 4, 6, 6\)", nn.Sequential(nn.Conv2d(1, 4, 3)))
+
+
+def test_a_network_without_trainable_parameters_is_refused():
+    refused(ValueError, "no trainable parameter", small_net().requires_grad_(False))
+
+
+def test_a_loss_that_is_not_one_number_is_refused():
+    def each(scores, labels):
+        return F.cross_entropy(scores, labels, reduction="none")
+
+    refused(ValueError, r"mean over the images; each gave shape \(1,\)", loss=each)
+
+
+def test_unknown_device_and_precision_name_what_there_is():
+    refused(ValueError, '"auto", "cpu" or "cuda", got \'tpu\'', device="tpu")
+    refused(ValueError, '"no", "bf16" or "fp16", got \'fp8\'', precision="fp8")
+    refused(ValueError, 'on the CPU use "bf16" or "no"', precision="fp16", device="cpu")
+    double = small_net(dtype=torch.float64)
+    data = stripes(20, dtype=torch.float64)
+    refused(ValueError, "for torch.float32 networks", double, data, precision="bf16")
+
+
+def test_cuda_without_such_a_device_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(ValueError, 'use "cpu" or "auto"', device="cuda")
+    assert fit(small_net(), stripes(20), recipe=Recipe(epochs=1)).device == "cpu"
+
+
+def test_a_loss_that_explodes_names_step_and_learning_rate():
+    model, history = small_net(), History()
+    recipe = Recipe(epochs=3, lr=1e30, batch_size=10)
+    with pytest.raises(RuntimeError, match=r"loss became (nan|inf) in step \d of 6 .*rate of") as e:
+        fit(model, stripes(20), recipe=recipe, history=history)
+    assert "lower Recipe.lr (now 1e+30)" in str(e.value)
+    assert "stopped after 0 of 3 epochs" in e.value.__notes__[0]
+    assert history.rows == [] and not model.training
+
+
+def test_an_image_that_is_not_a_number_shows_in_the_step_that_meets_it():
+    data = stripes(40)
+    data.images[7] = math.nan
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0)).tolist()
+    refused(RuntimeError, f"in step {order.index(7) // 10 + 1} of", train=data,
+            recipe=Recipe(batch_size=10))  # fmt: skip
+
+
+# Interruption and several processes, in processes of their own
+
+INTERRUPTED = """
+import copy, json, torch
+from test_train import Recipe, History, fit, small_net, stripes, weights
+model, history = small_net(), History()
+try:
+    fit(model, stripes(200), recipe=Recipe(epochs=100_000), history=history, progress=True)
+except KeyboardInterrupt as stop:
+    rows = [row["epoch"] for row in history.rows]
+    finite = bool(weights(model).isfinite().all())
+    again = fit(model, stripes(50), recipe=Recipe(epochs=1)).final["epoch"]
+    print("RESULT", json.dumps([rows, stop.__notes__, model.training, finite, again]))
+"""
+
+
+def child_environment():
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_ctrl_c_keeps_the_finished_epochs_and_a_usable_network():
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=child_environment(),
+    ) as child:
+        try:
+            line = child.stdout.readline()
+            while not line.startswith("epoch 3/"):
+                assert line, "the child ended early"
+                line = child.stdout.readline()
+            child.send_signal(signal.SIGINT)
+            output, _ = child.communicate(timeout=60)
+        finally:
+            child.kill()
+    result = [line for line in output.splitlines() if line.startswith("RESULT")]
+    rows, notes, training, finite, again = json.loads(result[0].removeprefix("RESULT"))
+    assert rows == list(range(1, len(rows) + 1)) and len(rows) >= 3
+    assert f"stopped after {len(rows)} of 100000 epochs" in notes[0]
+    assert f"epoch {len(rows)}/100000: train loss" in notes[0]
+    assert finite and not training and again == 1
+
+
+TWO_PROCESSES = """
+import json, sys, torch
+from test_train import *
+torch.set_num_threads(1)
+results = {}
+for norm in (False, True):
+    model = small_net(norm=norm, dtype=torch.float64)
+    history = fit(model, stripes(51, dtype=torch.float64), stripes(33, 1, dtype=torch.float64),
+                  recipe=SHARED_RECIPE, progress=True)
+    results[norm] = {"weights": weights(model), "history": history.to_dict(),
+                     "buffers": [b.tolist() for b in model.buffers()]}
+try:
+    fit(model, stripes(49, dtype=torch.float64), recipe=SHARED_RECIPE)
+except ValueError as error:
+    results["error"] = str(error)
+rank = torch.distributed.get_rank()
+torch.save(results, f"{sys.argv[1]}/{rank}.pt")
+torch.distributed.destroy_process_group()
+"""
+# 51 images leave 3 for the last batch: two processes get 2 and 1 of them.
+SHARED_RECIPE = Recipe(epochs=2, lr=0.05, batch_size=16, augment=Augmentation(shift=1))
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_weights_and_history_of_one(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc_per_node=2", str(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=child_environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/2") == 2  # one process speaks, once per training
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+
+    alone = small_net(dtype=torch.float64)
+    train, test = stripes(51, dtype=torch.float64), stripes(33, 1, dtype=torch.float64)
+    history = fit(alone, train, test, recipe=SHARED_RECIPE)
+    torch.testing.assert_close(first[False]["weights"], weights(alone), rtol=1e-12, atol=1e-12)
+    together = History.from_dict(first[False]["history"])
+    assert together.processes == 2 and history.processes == 1
+    for ours, theirs in zip(together.rows, history.rows, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-12)
+
+    for norm in (False, True):  # both processes hold the same network and history
+        assert torch.equal(first[norm]["weights"], second[norm]["weights"])
+        assert first[norm]["buffers"] == second[norm]["buffers"]
+        assert first[norm]["history"]["rows"] == second[norm]["history"]["rows"]
+    assert first[True]["buffers"]
+    assert "leave 1 for the last batch, too few for 2 processes" in first["error"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_the_weights_of_the_cpu_and_takes_images_from_anywhere():
+    recipe = replace(RECIPE, epochs=2, augment=Augmentation(shift=1))
+    data = stripes(50, dtype=torch.float64)
+    on_cpu, on_cuda = small_net(dtype=torch.float64), small_net(dtype=torch.float64)
+    fit(on_cpu, data, recipe=recipe, device="cpu")
+    history = fit(on_cuda, data, data, recipe=recipe)
+    assert history.device == "cuda" and weights(on_cuda).is_cuda
+    torch.testing.assert_close(weights(on_cuda).cpu(), weights(on_cpu), rtol=1e-9, atol=1e-9)
+    assert evaluate(on_cuda, data)["error"] == history.final["test_error"]
+    for precision in ("bf16", "fp16"):
+        half = fit(small_net(), stripes(50), recipe=recipe, precision=precision)
+        assert math.isfinite(half.final["train_loss"])
