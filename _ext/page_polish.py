@@ -70,8 +70,7 @@ SEARCH_SCRIPTS = re.compile(
 )
 # names that do not say what is written on the thing; without them, the writing is the name
 MISNAMED = re.compile(
-    r'(<(?:button|summary)\b[^>]*?(?:search-button|theme-switch-button|summary)[^>]*?)'
-    r' aria-label="[^"]*"'
+    r'(<summary\b|<button\b(?=[^>]*search-button-field))([^>]*?) aria-label="[^"]*"'
 )
 SIDEBAR = re.compile(r'(<div id="pst-primary-sidebar")')
 
@@ -94,7 +93,7 @@ class PolishedPages(BuiltinTemplateLoader):
         page = ICON_SCRIPT.sub("", page)
         if context.get("pagename") != "search":
             page = SEARCH_SCRIPTS.sub("", page)
-        page = MISNAMED.sub(r"\1", page)
+        page = MISNAMED.sub(r"\1\2", page)
         page = SIDEBAR.sub(r'\1 role="region" aria-label="Book"', page)
         icons = node_modules(self.app) / "@fortawesome/fontawesome-free/svgs"
         return draw_icons(page, icons)

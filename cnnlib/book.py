@@ -24,6 +24,7 @@ import torch
 import cnnlib
 from cnnlib import models, papers
 from cnnlib.inspection import count_macs, count_parameters
+from cnnlib.train import Recipe
 
 RUNNING_IN_BOOK = "CNNLIB_BOOK"  # set where outputs are stored or compared: show stored facts only
 
@@ -177,6 +178,55 @@ def mean_sd(values: Iterable[float], *, scale: float = 1.0, digits: int = 2) -> 
     if len(numbers) < 2:
         raise ValueError(f"a standard deviation needs at least two values, got {len(numbers)}")
     return f"{numbers.mean():.{digits}f} ± {numbers.std():.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of a stored experiment: a network, how it was trained, one run per seed."""
+
+    name: str
+    options: dict[str, Any]
+    loss: str
+    recipe: Recipe
+    parameters: int
+    runs: list[dict[str, float]]
+
+    def values(self, key: str) -> list[float]:
+        """One number of every run, such as ``"test_error"``, in the order of the seeds."""
+        return [run[key] for run in self.runs]
+
+
+@dataclass(frozen=True)
+class StoredRuns:
+    """An experiment that takes longer than a reader wants to wait, as its script stored it."""
+
+    arms: list[Arm]
+    about: dict[str, str]
+
+    def __getitem__(self, name: str) -> Arm:
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise KeyError(f"no arm {name!r}; there are {', '.join(repr(a.name) for a in self.arms)}")
+
+
+def stored_runs(name: str) -> StoredRuns:
+    """The results of ``benchmarks/NAME.py`` that the library ships.
+
+    Raises:
+        ValueError: nothing of that name is stored.
+    """
+    folder = resources.files("cnnlib") / "assets" / "runs"
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        known = sorted(p.name.removesuffix(".json") for p in folder.iterdir())
+        raise ValueError(f"no stored runs {name!r}; there are: {', '.join(known)}")
+    content = json.loads(path.read_text())
+    arms = []
+    for arm in content["arms"]:
+        fields = {k: arm[k] for k in ("name", "options", "loss", "parameters", "runs")}
+        arms.append(Arm(recipe=Recipe.from_dict(arm["recipe"]), **fields))
+    return StoredRuns(arms, content["about"])
 
 
 def card(key: str) -> Markup:

@@ -430,7 +430,7 @@ def _embedded(name: str, rebuild: Callable[[str, Path], Arrays], split: str, fol
     """A set that the package carries; rebuilt from its source where the package was slimmed."""
     path = ASSETS / f"{name}.npz"
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as stream, np.load(stream) as arrays:
             return arrays[f"{split}_images"], arrays[f"{split}_labels"]
     except FileNotFoundError:
         return rebuild(split, folder)
@@ -461,8 +461,9 @@ def _mnist_5k(split: str, folder: Path) -> Arrays:
 
 def _fashion_6k(split: str, folder: Path, *, download: bool = False) -> Arrays:
     """The first 400 (train) or 200 (test) images per class of the full set, in its order."""
+    source = FASHION_MNIST._replace(advice=DEBIAN)  # whose usual advice is to use this set
     try:
-        images, labels = _idx_set(FASHION_MNIST, split, folder, download=download)
+        images, labels = _idx_set(source, split, folder, download=download)
     except OSError as fault:
         raise OSError(
             "this copy of cnnlib comes without fashion_6k (assets/fashion_6k.npz), and there is no "
@@ -586,6 +587,7 @@ MNIST = Source(
     mirrors=functools.partial(_torchvision_mirrors, "MNIST"),
     advice='Or use load("mnist_5k"): 5,000 of these digits, in the package.',
 )
+DEBIAN = "On Debian and Ubuntu: apt-get install dataset-fashion-mnist."
 FASHION_MNIST = Source(
     folder="fashion_mnist",
     files={
@@ -620,10 +622,7 @@ FASHION_MNIST = Source(
     },
     mirrors=functools.partial(_torchvision_mirrors, "FashionMNIST"),
     system=(Path("/usr/share/datasets/fashion-mnist"),),
-    advice=(
-        "On Debian and Ubuntu: apt-get install dataset-fashion-mnist. "
-        'Or use load("fashion_6k"): 6,000 of these images, in the package.'
-    ),
+    advice=f'{DEBIAN} Or use load("fashion_6k"): 6,000 of these images, in the package.',
 )
 _CIFAR10_ARCHIVE = fetch.File(
     "cifar-10-binary.tar.gz",

@@ -330,6 +330,24 @@ LENET5_LAYERS = {  # section II-B of the paper; the output layer's connections f
 }
 
 
+class PrintedResult(NamedTuple):
+    """An error that a paper prints, in percent wrong, with what was trained on."""
+
+    network: str
+    error: float
+    training_images: int
+    protocol: str
+
+
+_MNIST_TEST = "10,000 test digits, one run"
+LENET5_RESULTS = [  # sections III-B and III-C, figure 9
+    PrintedResult("LeNet-5", 0.95, 60_000, f"20 passes, {_MNIST_TEST}"),
+    PrintedResult("LeNet-5, distorted digits added", 0.8, 600_000, f"20 passes, {_MNIST_TEST}"),
+    PrintedResult("fully connected, 300 hidden units", 4.7, 60_000, f"28×28 pixels, {_MNIST_TEST}"),
+    PrintedResult("linear classifier", 12.0, 60_000, f"28×28 pixels, {_MNIST_TEST}"),
+]
+
+
 def paper(key: str) -> Paper:
     """The record of a paper.
 

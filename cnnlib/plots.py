@@ -7,6 +7,7 @@ background; the site inverts them in dark mode (cell tag ``dark-invert``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -130,7 +131,8 @@ def curves(
         values = torch.tensor([[row[y] for row in h] for h in histories], dtype=torch.float64)
         for one in values:
             axis.plot(ticks, one.numpy(), color=colour, linestyle=dash, linewidth=0.7, alpha=0.5)
-        axis.plot(ticks, values.mean(0).numpy(), color=colour, linestyle=dash, marker=marker, label=name)
+        mean = values.mean(0).numpy()
+        axis.plot(ticks, mean, color=colour, linestyle=dash, marker=marker, label=name)
     if reference is not None:
         axis.axhline(reference[0], color="black", linewidth=1, linestyle=(0, (1, 2)))
         axis.text(1.0, reference[0], reference[1], transform=axis.get_yaxis_transform(),
@@ -151,26 +153,27 @@ def architecture(summary: Summary) -> Figure:
         summary: ``cnnlib.inspection.summarize(model, input_shape)``.
     """
     stages = [("input", summary.input_shape)] + [(r.name, r.output_shape) for r in summary.rows]
-    figure, axis = plt.subplots(figsize=(8.4, 2.6))
-    unit, left = 1 / max(shape[-1] for _, shape in stages), 0.0
+    figure, axis = plt.subplots(figsize=(8.4, 2.2))
+    pixel = 1.15 / max(shape[-1] for _, shape in stages)
+    most = max(shape[0] for _, shape in stages)
+    left, step = 0.0, 0.06
     for name, shape in stages:
         channels, side = shape[0], (shape[-1] if len(shape) == 3 else 1)
-        flat = side == 1  # a vector: a tall thin bar, its height the number of units
-        width, height = (0.06, channels / 120) if flat else (side * unit, side * unit)
+        flat = side == 1  # a vector: a thin bar whose height is the number of units
+        width, height = (0.07, 1.3 * channels / most) if flat else (side * pixel, side * pixel)
         sheets = 1 if flat else max(1, round(channels**0.5))
+        extent = width + step * (sheets - 1)
+        room = max(extent, 0.55)
+        start = left + (room - extent) / 2
         for sheet in reversed(range(sheets)):
-            step = 0.045 * sheet
-            axis.add_patch(
-                Rectangle((left + step, -height / 2 + step), width, height,
-                          facecolor="#dbe9f4", edgecolor="black", linewidth=0.8)
-            )  # fmt: skip
-        extent = width + 0.045 * (sheets - 1)
-        middle = left + extent / 2
+            corner = (start + step * sheet, -height / 2 + step * (sheet - (sheets - 1) / 2))
+            axis.add_patch(Rectangle(corner, width, height, fc="#dbe9f4", ec="black", lw=0.8))
         size = f"{channels}" if flat else f"{channels}@{side}×{side}"
-        axis.text(middle, 0.82, name.upper() if len(name) < 3 else name, ha="center", fontsize=9)
-        axis.text(middle, -0.82, size, ha="center", fontsize=8)
-        left += max(extent, 0.34) + 0.22
-    axis.set(xlim=(-0.1, left), ylim=(-0.95, 1.0), aspect="equal")
+        title = name.upper() if len(name) < 3 else name
+        axis.text(left + room / 2, 0.72, title, ha="center", fontsize=10)
+        axis.text(left + room / 2, -0.86, size, ha="center", fontsize=9)
+        left += room + 0.12
+    axis.set(xlim=(-0.05, left), ylim=(-0.95, 0.9), aspect="equal")
     axis.axis("off")
     return _closed(figure)
 
@@ -197,6 +200,19 @@ def links(table: Sequence[Sequence[int]], inputs: int, *, labels: tuple[str, str
     return _closed(figure)
 
 
+_LABEL_PLACES = {  # where a name stands beside its dot, in points, so that no two overlap
+    "zfnet": (11, -3, "left"),
+    "vgg": (12, -3, "left"),
+    "resnet": (12, -3, "left"),
+    "preact_resnet": (-9, 3, "right"),
+    "densenet": (0, 12, "center"),
+    "senet": (12, -3, "left"),
+    "squeezenet": (0, -19, "center"),
+    "mobilenet": (0, -18, "center"),
+    "nasnet": (12, -3, "left"),
+}
+
+
 def networks(highlight: str | None = None) -> Figure:
     """The book's running plot: parameters of each paper's network against its year.
 
@@ -212,19 +228,24 @@ def networks(highlight: str | None = None) -> Figure:
     if highlight is not None:
         papers.paper(highlight)
         last = list(papers.PAPERS).index(highlight) + 1
-    figure, axis = plt.subplots(figsize=(7.6, 4.0))
-    nudge = {"resnet": (0, 11), "senet": (26, 9), "vgg": (0, 11), "nasnet": (0, 11)}
+    figure, (early, late) = plt.subplots(  # the axis of years is cut: nothing between 1999 and 2011
+        1, 2, figsize=(7.6, 4.2), sharey=True, gridspec_kw={"width_ratios": [1, 7]}
+    )
     for i, (key, paper) in enumerate(papers.PAPERS.items()):
-        network = paper.network
-        area = 12 * max(1.0, torch.log10(torch.tensor(network.macs / 1e5)).item()) ** 1.6
+        network, axis = paper.network, early if paper.year < 2005 else late
+        area = 14 * max(1.0, math.log10(network.macs / 1e5)) ** 1.6
         axis.scatter(
-            paper.year, network.parameters, s=area, linewidths=1.2, zorder=3,
+            [paper.year], [network.parameters], s=area, linewidths=1.2, zorder=3,
             edgecolors=COLOURS[0], facecolors=COLOURS[0] if i < last else "white",
         )  # fmt: skip
+        dx, dy, align = _LABEL_PLACES.get(key, (0, -17, "center"))
         axis.annotate(
-            network.name, (paper.year, network.parameters), xytext=nudge.get(key, (0, -16)),
-            textcoords="offset points", ha="center", fontsize=8,
+            network.name, (paper.year, network.parameters), xytext=(dx, dy),
+            textcoords="offset points", ha=align, fontsize=8.5,
             fontweight="bold" if key == highlight else "normal",
         )  # fmt: skip
-    axis.set(yscale="log", xlabel="year of publication", ylabel="parameters", xlim=(1996.5, 2020.8))
+    early.set(yscale="log", ylabel="parameters", xlim=(1997, 1999), ylim=(2e4, 4e8), xticks=[1998])
+    late.set(xlabel="year of publication", xlim=(2011.3, 2020.2), xticks=range(2012, 2020))
+    late.tick_params(which="both", left=False)
+    late.spines["left"].set_visible(False)
     return _closed(figure)

@@ -100,6 +100,12 @@ class Recipe:
         fall = (1 - position) / (1 - self.warmup) if self.warmup < 1 else 1.0
         return self.lr * min(rise, fall)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """The recipe that `dataclasses.asdict` wrote, perhaps by way of a JSON file."""
+        augment = values["augment"]
+        return cls(**(values | {"augment": augment and Augmentation(**augment)}))
+
     def optimizer(self, model: nn.Module) -> torch.optim.SGD:
         """Stochastic gradient descent on the trainable parameters of a network."""
         groups = parameter_groups(model, self.weight_decay)
@@ -149,11 +155,8 @@ class History:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> History:
         """The history that `to_dict` wrote, perhaps by way of a JSON file."""
-        recipe = dict(values["recipe"])
-        if recipe["augment"] is not None:
-            recipe["augment"] = Augmentation(**recipe["augment"])
         rows = [dict(row) for row in values["rows"]]
-        return cls(**(values | {"rows": rows, "recipe": Recipe(**recipe)}))
+        return cls(**(values | {"rows": rows, "recipe": Recipe.from_dict(values["recipe"])}))
 
 
 def fit(
@@ -213,8 +216,11 @@ def fit(
         steps = recipe.epochs * _batches_per_epoch(len(train), recipe, accelerator.num_processes)
         share = slice(accelerator.process_index, None, accelerator.num_processes)  # of each batch
         order = torch.Generator().manual_seed(seed)  # the same on all processes
+        optimizer = recipe.optimizer(model)
+        if accelerator.scaler is not None:  # float16: scale the loss, skip steps that overflow
+            optimizer = accelerator.prepare(optimizer)  # elsewhere only lost time in every step
         # accelerate puts a new forward on what it prepares: a shell keeps the network as it is.
-        shell, optimizer = accelerator.prepare(nn.Sequential(model), recipe.optimizer(model))
+        shell = accelerator.prepare(nn.Sequential(model))
         _describe(history, accelerator, model, train, recipe, loss, seed)
         step = 0
         with (

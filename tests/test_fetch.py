@@ -354,7 +354,7 @@ print(len(data))
 
 @pytest.fixture
 def start(server, tmp_path):
-    """Starts processes that fetch FILE from the slow answer of the server; kills them at the end."""
+    """Starts processes that fetch FILE from the slow answer; none of them outlives the test."""
     started = []
 
     def start() -> subprocess.Popen:

@@ -92,7 +92,7 @@ def run_jupyter_book(root: Path, output: Path, *, verbose: bool = False) -> tupl
     process = subprocess.Popen(
         command,
         cwd=root,
-        env=os.environ | {"PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | {"NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -351,20 +351,27 @@ function render({ model, el }) {
     return svg;
   };
   const ICONS = {
-    first: "M3 3h2v10H3zM13 3v10L6 8z",
-    previous: "M11 3v10L4 8z",
-    play: "M4 2.5v11L13 8z",
-    pause: "M4 3h3v10H4zM9 3h3v10H9z",
-    next: "M5 3v10l7-5z",
-    last: "M11 3h2v10h-2zM3 3v10l7-5z",
+    first: "M4 3v10M12 3L7 8l5 5",
+    previous: "M10 3L5 8l5 5",
+    next: "M6 3l5 5-5 5",
+    last: "M12 3v10M4 3l5 5-5 5",
+    play: "M4 3v10l9-5z",
+    pause: "M4 3h2v10H4zM10 3h2v10h-2z",
   };
   const buttons = {
     first: button("first", icon(ICONS.first), move(() => 0)),
     previous: button("previous", icon(ICONS.previous), move(() => current() - 1)),
-    play: button("play", icon(ICONS.play), toggle),
     next: button("next", icon(ICONS.next), move(() => current() + 1)),
     last: button("last", icon(ICONS.last), move(() => steps() - 1)),
   };
+  const playIcon = icon(ICONS.play);
+  const playText = make("span");
+  const play = make(
+    "button",
+    { type: "button", class: "cnn-play", onclick: toggle },
+    playIcon,
+    playText,
+  );
   const counter = make("span", { class: "cnn-counter" });
 
   // --- settings --------------------------------------------------------------------------------
@@ -429,7 +436,7 @@ function render({ model, el }) {
       result,
     ),
     problem,
-    make("div", { class: "cnn-steps" }, ...Object.values(buttons), counter),
+    make("div", { class: "cnn-steps" }, ...Object.values(buttons), play, counter),
     sum,
     formula,
     note,
@@ -559,11 +566,10 @@ function render({ model, el }) {
     setUsable(buttons.previous, possible && here > 0);
     setUsable(buttons.next, possible && here < last);
     setUsable(buttons.last, possible && here < last);
-    setUsable(buttons.play, last > 0);
+    setUsable(play, last > 0);
     const playing = timer !== null;
-    setAttribute(buttons.play, "aria-label", text(playing ? "pause" : "play"));
-    setAttribute(buttons.play, "title", text(playing ? "pause" : "play"));
-    buttons.play.firstChild.firstChild.setAttribute("d", playing ? ICONS.pause : ICONS.play);
+    setText(playText, text(playing ? "pause" : "play"));
+    playIcon.firstChild.setAttribute("d", playing ? ICONS.pause : ICONS.play);
     setText(counter, possible ? text("step", { step: here + 1, steps: last + 1 }) : "");
   }
 

@@ -526,13 +526,13 @@ function render({ model, el }) {
       { class: "cnn-columns" },
       make(
         "div",
-        { class: "cnn-left" },
+        { class: "cnn-draw" },
         pad,
         make("div", { class: "cnn-tools" }, clear, undoButton, pen),
         help,
-        exampleGroup,
       ),
-      make("div", { class: "cnn-right" }, verdict, barsTitle, list),
+      exampleGroup,
+      make("div", { class: "cnn-answer" }, verdict, barsTitle, list),
     ),
     make("div", { class: "cnn-inside-network" }, insideTitle, tablist, panel),
   );

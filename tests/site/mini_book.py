@@ -19,7 +19,7 @@ import ipywidgets
 import nbformat
 import traitlets
 import yaml
-from ipywidgets.embed import embed_data
+from ipywidgets.embed import dependency_state, embed_data
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -157,7 +157,8 @@ def notebook(title: str, *views: ipywidgets.Widget) -> nbformat.NotebookNode:
         new.new_markdown_cell(f"# {title}\n\nA notebook with widgets, and a *table* that pandas made."),
         setup_cell.cell(),
     ]
-    data = embed_data(views=list(views))
+    state = dependency_state(list(views), drop_defaults=False)
+    data = embed_data(views=list(views), state=state)
     for number, spec in enumerate(data["view_specs"]):
         bundle = {
             "application/vnd.jupyter.widget-view+json": spec,
@@ -181,9 +182,9 @@ def notebook(title: str, *views: ipywidgets.Widget) -> nbformat.NotebookNode:
     for cell in cells:
         if cell.cell_type == "code":
             cell.execution_count = count = count + 1
-    state = {"application/vnd.jupyter.widget-state+json": data["manager_state"]}
+    stored = {"application/vnd.jupyter.widget-state+json": data["manager_state"]}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    info = {"kernelspec": kernel, "language_info": {"name": "python"}, "widgets": state}
+    info = {"kernelspec": kernel, "language_info": {"name": "python"}, "widgets": stored}
     return new.new_notebook(cells=cells, metadata=info | {"cnnlib": {"data": []}})
 
 
