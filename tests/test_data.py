@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnlib import data, fetch
+from cnnlib import datasets, fetch
 from cnnlib.data import Augmentation, ImageSet, batches, list_datasets, load
 
 CLASSES = ("a", "b", "c")
@@ -500,10 +500,14 @@ def small_mnist(monkeypatch, tmp_path):
     (tmp_path / "mnist").mkdir()
     for name, content in contents.items():
         (tmp_path / "mnist" / name).write_bytes(content)
-    source = data.MNIST._replace(
+    source = datasets.MNIST._replace(
         files={"train": tuple(published(*item) for item in contents.items())}
     )
-    monkeypatch.setitem(data._SETS, "mnist", data._Set(data.DIGITS, partial(data._idx_set, source)))
+    monkeypatch.setitem(
+        datasets.DATASETS,
+        "mnist",
+        datasets.Dataset(datasets.DIGITS, partial(datasets.idx_set, source)),
+    )
     return images
 
 
@@ -541,13 +545,13 @@ def test_a_damaged_file_of_a_full_set_is_not_used(small_mnist, tmp_path, monkeyp
 def test_idx_files_are_read_as_they_were_written(draw):
     shape = draw.draw(st.lists(st.integers(0, 4), min_size=1, max_size=3))
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    read = data._idx(gzip.decompress(idx(array)))
+    read = datasets.parse_idx(gzip.decompress(idx(array)))
     assert np.array_equal(read, array) and read.flags.writeable
 
 
 def test_an_idx_file_of_another_type_is_refused():
     with pytest.raises(ValueError, match="not an idx file of bytes: it begins with 00000d01"):
-        data._idx(bytes([0, 0, 13, 1, 0, 0, 0, 0]))
+        datasets.parse_idx(bytes([0, 0, 13, 1, 0, 0, 0, 0]))
 
 
 def test_cifar_is_read_from_its_binary_version(monkeypatch, tmp_path):
@@ -566,7 +570,7 @@ def test_cifar_is_read_from_its_binary_version(monkeypatch, tmp_path):
     (tmp_path / "cifar10" / "cifar.tar.gz").write_bytes(stream.getvalue())
     file = published("cifar.tar.gz", stream.getvalue())
     files = {"train": (file,), "test": (file,)}
-    monkeypatch.setattr(data, "CIFAR10", data.CIFAR10._replace(files=files))
+    monkeypatch.setattr(datasets, "CIFAR10", datasets.CIFAR10._replace(files=files))
 
     train, test = (load("cifar10", split, cache=tmp_path) for split in ("train", "test"))
     expected = np.concatenate([tables["data_batch_1"], tables["data_batch_2"]])
@@ -585,20 +589,20 @@ def test_cifar_is_read_from_its_binary_version(monkeypatch, tmp_path):
 )
 def test_the_mirrors_that_torchvision_lists_have_our_files(source, name):
     theirs = getattr(pytest.importorskip("torchvision.datasets"), name)
-    ours = getattr(data, source)
-    listed = [file.name for split in data.SPLITS for file in ours.files[split]]
+    ours = getattr(datasets, source)
+    listed = [file.name for split in datasets.SPLITS for file in ours.files[split]]
     assert listed == [file for file, _ in theirs.resources]
     assert ours.mirrors() == theirs.mirrors
 
 
 def test_the_classes_are_those_of_torchvision():
-    datasets = pytest.importorskip("torchvision.datasets")
-    assert data.CLOTHES == tuple(datasets.FashionMNIST.classes)
-    assert data.DIGITS == tuple(text[0] for text in datasets.MNIST.classes)
+    theirs = pytest.importorskip("torchvision.datasets")
+    assert datasets.CLOTHES == tuple(theirs.FashionMNIST.classes)
+    assert datasets.DIGITS == tuple(text[0] for text in theirs.MNIST.classes)
 
 
 def test_the_binary_version_of_cifar_lies_beside_that_for_python():
-    (mirror,) = data.CIFAR10.mirrors()
+    (mirror,) = datasets.CIFAR10.mirrors()
     assert mirror + "cifar-10-binary.tar.gz" == (
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
     )
@@ -615,9 +619,9 @@ def test_the_binary_version_of_cifar_lies_beside_that_for_python():
     ],
 )
 def test_the_real_mirrors_have_the_full_sets(name, shape, per_class, tmp_path, monkeypatch):
-    source = data.FASHION_MNIST._replace(system=())  # not the copy of this computer
-    fashion = data._Set(data.CLOTHES, partial(data._idx_set, source))
-    monkeypatch.setitem(data._SETS, "fashion_mnist", fashion)
+    source = datasets.FASHION_MNIST._replace(system=())  # not the copy of this computer
+    fashion = datasets.Dataset(datasets.CLOTHES, partial(datasets.idx_set, source))
+    monkeypatch.setitem(datasets.DATASETS, "fashion_mnist", fashion)
     test = load(name, "test", cache=tmp_path)
     assert test.images.shape == shape
     assert per_class is None or set(test.counts().values()) == {per_class}

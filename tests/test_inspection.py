@@ -214,6 +214,24 @@ def test_receptive_field_of_branches_that_meet_is_where_the_gradient_is():
     assert_field_is_measured(model, 41, row)
 
 
+class Shifted(nn.Module):
+    """Two paths whose fields overlap only in part: pixels -2 to 2, and 0 to 3."""
+
+    def __init__(self):
+        super().__init__()
+        self.around, self.behind = Positive(1, 1, 5, 4, padding=2), Positive(1, 1, 4, 4)
+
+    def forward(self, x):
+        return self.around(x) + self.behind(x)
+
+
+def test_fields_that_overlap_in_part_are_joined():
+    model = nn.Sequential(Shifted()).double()
+    row = summarize(model, (1, 40, 40)).rows[-1]
+    assert (row.receptive_field, row.stride, row.offset) == (6, 4, -2)
+    assert_field_is_measured(model, 40, row)
+
+
 class Gate(nn.Module):
     """Scales a map by a number computed from all of it, as squeeze-and-excitation does."""
 

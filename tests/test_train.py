@@ -10,7 +10,7 @@ import random
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -236,6 +236,12 @@ def test_a_recipe_out_of_range_says_which_number_and_what_range(settings, messag
 def test_a_recipe_of_the_wrong_kind_says_what_it_needs(settings, message):
     with pytest.raises(TypeError, match=message):
         Recipe(**settings)
+
+
+@pytest.mark.parametrize("augment", [None, Augmentation(shift=2, flip=True)])
+def test_a_recipe_survives_json(augment):
+    recipe = Recipe(epochs=3, lr=0.02, augment=augment)
+    assert Recipe.from_dict(json.loads(json.dumps(asdict(recipe)))) == recipe
 
 
 def test_plain_gradient_descent_is_a_recipe_too():

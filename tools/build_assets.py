@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlib import data, fetch
+from cnnlib import datasets, fetch
 
-SOURCES = {"mnist_5k": data._mnist_5k, "fashion_6k": data._fashion_6k}
+SOURCES = {"mnist_5k": datasets.mnist_5k, "fashion_6k": datasets.fashion_6k}
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -34,7 +34,7 @@ def build(name: str, folder: Path) -> Path:
     """Builds one set into a folder and returns the file."""
     options = {"download": True} if name == "fashion_6k" else {}
     arrays = {}
-    for split in data.SPLITS:
+    for split in datasets.SPLITS:
         images, labels = SOURCES[name](split, fetch.cache_folder(), **options)
         arrays[f"{split}_images"], arrays[f"{split}_labels"] = images, labels
     path = folder / f"{name}.npz"
@@ -44,7 +44,7 @@ def build(name: str, folder: Path) -> Path:
 
 def main() -> None:
     """Builds both sets and says how large they are."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else data.ASSETS
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else datasets.ASSETS
     for name in SOURCES:
         path = build(name, folder)
         print(f"{path}: {path.stat().st_size:,} bytes")

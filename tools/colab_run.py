@@ -151,6 +151,7 @@ def variables(home: Path, *, network: bool = True) -> dict[str, str]:
     kept |= {"XDG_CACHE_HOME": str(home / "cache"), "IPYTHONDIR": str(home / "ipython")}
     kept |= {"MPLCONFIGDIR": str(BASE / "matplotlib")}  # its list of fonts takes a while to make
     kept |= {"CUDA_VISIBLE_DEVICES": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    kept |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else old debuggers warn on our screen
     if not network:
         dead = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
         kept |= dead | {name.upper(): value for name, value in dead.items()}

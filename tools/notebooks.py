@@ -163,6 +163,7 @@ class _OnePython(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         command = [self.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command += ["--log-level=ERROR"]  # not that it talks to itself without encryption
         return KernelSpec(argv=command, display_name="Python 3", language="python")
 
 

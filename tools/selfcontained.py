@@ -140,6 +140,7 @@ def _archive(files: dict[str, bytes]) -> bytes:
 _LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]+)\)")
 _ANCHOR = re.compile(r"<a\b[^>]*\bhref=([\"'])(?P<target>[^\"']+)\1[^>]*>(?P<text>.*?)</a>", re.S)
 _ROLE = re.compile(r"\{(?P<role>[a-z:]+)\}`(?P<text>[^`]+)`")
+_FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
 _LABEL = re.compile(r"^\([\w:.-]+\)=[ \t]*\n", re.MULTILINE)
 
 
@@ -147,7 +148,7 @@ def detached(text: str, *, page: str, site: str = "") -> str:
     """Markdown of the book as it reads in a notebook that is opened alone.
 
     Links within the book become addresses (or plain text without a ``site``), roles of the book's
-    Markdown become the words that they show, labels disappear. Code stays as it is.
+    Markdown become the words that they show, labels disappear. Code and formulas stay.
 
     Args:
         text: source of a Markdown cell.
@@ -171,16 +172,22 @@ def detached(text: str, *, page: str, site: str = "") -> str:
         shown = re.sub(r"\s*<[^>]*>$", "", found["text"])
         return f"[{shown}]" if found["role"].startswith("cite") else shown
 
-    code: list[str] = []
+    kept: list[str] = []
 
     def put_aside(found: re.Match[str]) -> str:
-        code.append(found[0])
-        return f"\0{len(code) - 1}\0"
+        kept.append(found[0])
+        return f"\0{len(kept) - 1}\0"
+
+    def put_back(found: re.Match[str]) -> str:
+        return kept[int(found[1])]
 
     # Roles first: to Markdown, their text is a code span. A code span may be the text of a link.
-    text = checks.CODE.sub(put_aside, _ROLE.sub(role, text))
+    text = _ROLE.sub(role, text)
+    text = _FORMULA.sub(put_aside, checks.CODE.sub(put_aside, text))
     text = _ANCHOR.sub(link, _LINK.sub(link, _LABEL.sub("", text)))
-    return re.sub(r"\0(\d+)\0", lambda found: code[int(found[1])], text)
+    while "\0" in text:  # a formula may hold what was taken for code
+        text = re.sub(r"\0(\d+)\0", put_back, text)
+    return text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

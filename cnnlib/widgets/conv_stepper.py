@@ -108,8 +108,8 @@ class ConvStepper(Widget):
     }
     _source = Path(__file__)
 
-    image = traitlets.List().tag(sync=True)
-    kernel = traitlets.List().tag(sync=True)
+    image = traitlets.Any(help="rows of numbers").tag(sync=True)
+    kernel = traitlets.Any(help="rows of numbers").tag(sync=True)
     stride = traitlets.Int(1).tag(sync=True)
     padding = traitlets.Int(0).tag(sync=True)
     step = traitlets.Int(0, help="index of the output value that is shown, row by row").tag(
@@ -130,8 +130,8 @@ class ConvStepper(Widget):
         if kernel is None or isinstance(kernel, str):
             kernel = PRESETS[kernel or "vertical"]
         super().__init__(
-            image=_rows(EDGE_IMAGE if image is None else image),
-            kernel=_rows(kernel),
+            image=EDGE_IMAGE if image is None else image,
+            kernel=kernel,
             stride=stride,
             padding=padding,
             labels=labels,
@@ -201,12 +201,8 @@ class ConvStepper(Widget):
         )
 
 
-def _rows(matrix: Any) -> Any:
-    """Arrays and tensors become nested lists; anything else stays, for the validator to judge."""
-    return matrix.tolist() if hasattr(matrix, "tolist") else matrix
-
-
 def _checked(matrix: Any, name: str, sides: tuple[int, int]) -> list[list[float]]:
+    matrix = matrix.tolist() if hasattr(matrix, "tolist") else matrix  # arrays and tensors
     if not isinstance(matrix, list | tuple) or not all(isinstance(r, list | tuple) for r in matrix):
         raise ValueError(f"{name} must be rows of numbers such as [[1, 2], [3, 4]], got {matrix!r}")
     lengths = [len(row) for row in matrix]

@@ -66,7 +66,11 @@ document.body.dataset.ready = "yes";
 @pytest.fixture(scope="session")
 def chromium():
     playwright = pytest.importorskip("playwright.sync_api")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if path is None:
         pytest.fail("these tests need Chromium; install the system's package chromium")
     with playwright.sync_playwright() as driver:
@@ -102,9 +106,7 @@ def show(chromium):
         )
         page.on("request", lambda r: r.url.startswith("blob:") or faults.append(r.url))
         script_safe = json.dumps(state).replace("</", "<\\/")
-        page.set_content(
-            PAGE.format(theme=theme, state=script_safe, buffers=json.dumps(buffers))
-        )
+        page.set_content(PAGE.format(theme=theme, state=script_safe, buffers=json.dumps(buffers)))
         page.wait_for_selector("body[data-ready]", timeout=20_000)
         return page
 
