@@ -36,8 +36,8 @@ SEEDS = range(5)
 
 # The distances of the RBF output are large numbers, which asks for small steps, and for small
 # batches to have enough of them. With logits the recipe is the one of the book.
-RBF = Recipe(epochs=4, batch_size=16, weight_decay=0.0), (1e-3, 2e-3, 4e-3, 8e-3)
-LOGITS = Recipe(epochs=4, batch_size=64), (0.025, 0.05, 0.1, 0.2)
+RBF = Recipe(epochs=4, batch_size=16, weight_decay=0.0), (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+LOGITS = Recipe(epochs=4, batch_size=64), (0.025, 0.05, 0.1, 0.2, 0.4)
 
 SWITCHES = [  # name, what it changes; each stage keeps the changes of those before it
     ("relu", {"activation": "relu"}),

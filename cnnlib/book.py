@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import platform
+import statistics
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -174,10 +175,11 @@ def mean_sd(values: Iterable[float], *, scale: float = 1.0, digits: int = 2) -> 
     Raises:
         ValueError: fewer than two values.
     """
-    numbers = torch.tensor(list(values), dtype=torch.float64) * scale
+    numbers = [value * scale for value in values]
     if len(numbers) < 2:
         raise ValueError(f"a standard deviation needs at least two values, got {len(numbers)}")
-    return f"{numbers.mean():.{digits}f} ± {numbers.std():.{digits}f}"
+    # statistics computes exactly and rounds once, so the last digit is the same everywhere
+    return f"{statistics.mean(numbers):.{digits}f} ± {statistics.stdev(numbers):.{digits}f}"
 
 
 @dataclass(frozen=True)

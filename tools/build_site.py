@@ -42,9 +42,18 @@ def source_files(root: Path) -> list[Path]:
     for name in SOURCES:
         path = root / name
         files |= set(path.rglob("*")) if path.is_dir() else {path}
-    return sorted(
-        file for file in files if file.is_file() and not NOT_SOURCES & set(file.parts)
-    )
+    return sorted(file for file in files if file.is_file() and not NOT_SOURCES & set(file.parts))
+
+
+def pages(root: Path = ROOT) -> list[str]:
+    """The pages of the book in their order, as ``_toc.yml`` says: ``chapters/01_lenet.html``."""
+    import yaml  # part of Jupyter Book
+
+    toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
+    files = [toc["root"]]
+    for part in [toc, *toc.get("parts", ())]:
+        files += [entry["file"] for entry in part.get("chapters", ())]
+    return [f"{file}.html" for file in files]
 
 
 def stamp_of(root: Path) -> Stamp:
@@ -92,7 +101,8 @@ def run_jupyter_book(root: Path, output: Path, *, verbose: bool = False) -> tupl
     process = subprocess.Popen(
         command,
         cwd=root,
-        env=os.environ | {"NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ
+        | {"NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -9,7 +9,8 @@
   // would find nameless: the handles of sliders.
   function tidy() {
     for (const area of document.querySelectorAll(".widget-subarea")) {
-      if (!area.querySelector(".jupyter-widgets")) continue;
+      const widget = area.firstElementChild;
+      if (!widget?.hasChildNodes() || widget.querySelector(".jupyter-widgets-error-widget")) continue;
       area.parentElement.querySelector(":scope > .widget-fallback")?.classList.add("replaced");
       document.documentElement.dataset.widgets = "ready";
     }

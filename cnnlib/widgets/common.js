@@ -74,7 +74,7 @@ export function onceATurn(draw) {
 
 /**
  * A polite live region at the end of `root`. What is said quickly in a row is said once: only the
- * last text, after a pause, so that a drawing hand or a running animation does not flood a listener.
+ * last text, after a pause, so that a drawing hand or a running animation floods nobody.
  */
 export function announcer(root, pause = 400) {
   const region = make("div", { class: "cnn-spoken", "aria-live": "polite", role: "status" });

@@ -34,7 +34,7 @@ export function padded(image, padding) {
 }
 
 /**
- * The convolution as networks use it (the kernel is not flipped), with the window behind each value.
+ * The convolution as networks use it (the kernel is not flipped), with the window of each value.
  * Rows of { value, top, left }; no rows where the kernel does not fit.
  */
 export function convolve(image, kernel, stride, padding) {
@@ -47,7 +47,9 @@ export function convolve(image, kernel, stride, padding) {
     Array.from({ length: columns }, (_, j) => {
       const [top, left] = [i * stride, j * stride];
       let value = 0;
-      kernel.forEach((row, u) => row.forEach((weight, v) => (value += x[top + u][left + v] * weight)));
+      kernel.forEach((row, u) =>
+        row.forEach((weight, v) => (value += x[top + u][left + v] * weight)),
+      );
       return { value, top, left };
     }),
   );
@@ -97,6 +99,17 @@ export function parseNumber(text) {
   return Number.isFinite(value) ? value : null;
 }
 
+/** A factor as a person writes it: 0.25 stays, but 0.111... is a ninth. */
+export function factorText(value) {
+  const decimals = readable(value);
+  if (Math.abs(Number(value.toFixed(3)) - value) < 1e-12) return decimals;
+  for (let below = 2; below <= 25; below++) {
+    const above = Math.round(value * below);
+    if (Math.abs(above / below - value) < 1e-12) return `${readable(above)}/${below}`;
+  }
+  return decimals;
+}
+
 /** The name of the preset that a kernel equals, or null. */
 export function presetOf(kernel, presets) {
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -106,7 +119,7 @@ export function presetOf(kernel, presets) {
 /** The products behind one output value, a text per row of the kernel: "1·(−1) + 0·0 + 8·1". */
 export function productRows(image, kernel, padding, { top, left }) {
   const x = padded(image, padding);
-  const factor = (value) => (value < 0 ? `(${readable(value)})` : readable(value));
+  const factor = (value) => (value < 0 ? `(${factorText(value)})` : factorText(value));
   return kernel.map((row, u) =>
     row.map((weight, v) => `${factor(x[top + u][left + v])}·${factor(weight)}`).join(" + "),
   );
@@ -118,11 +131,14 @@ const BEAT = 900; // milliseconds per step while playing
 const IMAGE_SIDES = [3, 4, 5, 6, 7, 8, 9, 10];
 const KERNEL_SIDES = [1, 2, 3, 4, 5];
 
-/** How strongly a cell is tinted: the number carries the meaning, the tint helps to see the shape. */
+/** Tints a cell by its value: the number carries the meaning, the tint helps to see the shape. */
 function tint(cell, value, largest) {
   const strength = largest > 0 ? Math.round((34 * Math.abs(value)) / largest) : 0;
   const colour = value < 0 ? "--cnn-contrary" : "--cnn-accent";
-  cell.style.setProperty("--cnn-tint", `color-mix(in srgb, var(${colour}) ${strength}%, transparent)`);
+  cell.style.setProperty(
+    "--cnn-tint",
+    `color-mix(in srgb, var(${colour}) ${strength}%, transparent)`,
+  );
 }
 
 function largestOf(matrix) {
@@ -190,7 +206,7 @@ function render({ model, el }) {
       }
       if (final) {
         if (value === null) say(text("not_a_number", { text: input.value }));
-        input.value = readable(get(name)[r][c]);
+        input.value = factorText(get(name)[r][c]);
         setAttribute(input, "aria-invalid", null);
       }
     }
@@ -201,7 +217,11 @@ function render({ model, el }) {
       const place = { row: row + 1, column: column + 1 };
       if (r < 0 || c < 0 || r >= rows || c >= columns) {
         const label = text("padding_cell", place);
-        return make("div", { role: "gridcell", class: "cnn-cell cnn-padding", "aria-label": label }, "0");
+        return make(
+          "div",
+          { role: "gridcell", class: "cnn-cell cnn-padding", "aria-label": label },
+          "0",
+        );
       }
       const input = make("input", {
         type: "text",
@@ -241,7 +261,7 @@ function render({ model, el }) {
       active = [clamp(active[0], 0, rows - 1), clamp(active[1], 0, columns - 1)];
       grid.inputs.forEach((line, r) =>
         line.forEach((input, c) => {
-          const shown = readable(matrix[r][c]);
+          const shown = factorText(matrix[r][c]);
           // The number that is being typed stays as it is typed.
           if (document.activeElement !== input && input.value !== shown) input.value = shown;
           setAttribute(input, "tabindex", active[0] === r && active[1] === c ? "0" : "-1");
@@ -283,7 +303,7 @@ function render({ model, el }) {
     if (aim) goTo(aim[0] * columns + aim[1]);
     else if (event.key === "Home") goTo(0);
     else if (event.key === "End") goTo(steps() - 1);
-    else if (event.key === " ") return event.preventDefault(), toggle();
+    else if (event.key === " ") return (event.preventDefault(), toggle());
     else return;
     event.preventDefault();
     stop();
@@ -333,7 +353,13 @@ function render({ model, el }) {
   const button = (name, icon, act) =>
     make(
       "button",
-      { type: "button", class: `cnn-${name}`, "aria-label": text(name), title: text(name), onclick: act },
+      {
+        type: "button",
+        class: `cnn-${name}`,
+        "aria-label": text(name),
+        title: text(name),
+        onclick: act,
+      },
       icon,
     );
   const move = (aim) => () => {
@@ -359,10 +385,26 @@ function render({ model, el }) {
     pause: "M4 3h2v10H4zM10 3h2v10h-2z",
   };
   const buttons = {
-    first: button("first", icon(ICONS.first), move(() => 0)),
-    previous: button("previous", icon(ICONS.previous), move(() => current() - 1)),
-    next: button("next", icon(ICONS.next), move(() => current() + 1)),
-    last: button("last", icon(ICONS.last), move(() => steps() - 1)),
+    first: button(
+      "first",
+      icon(ICONS.first),
+      move(() => 0),
+    ),
+    previous: button(
+      "previous",
+      icon(ICONS.previous),
+      move(() => current() - 1),
+    ),
+    next: button(
+      "next",
+      icon(ICONS.next),
+      move(() => current() + 1),
+    ),
+    last: button(
+      "last",
+      icon(ICONS.last),
+      move(() => steps() - 1),
+    ),
   };
   const playIcon = icon(ICONS.play);
   const playText = make("span");
@@ -459,13 +501,21 @@ function render({ model, el }) {
       cell.classList.toggle("cnn-inside", Boolean(inside(r, c)));
       const weight = cell.querySelector(".cnn-weight");
       if (!weight) return;
-      setText(weight, inside(r, c) ? `×${readable(get("kernel")[r - here.top][c - here.left], 2)}` : "");
+      setText(
+        weight,
+        inside(r, c) ? `×${factorText(get("kernel")[r - here.top][c - here.left])}` : "",
+      );
     });
   }
 
   function drawUnvisited(possible) {
     const sides = [0, 1].map((side) =>
-      coverage(shapeOf(get("image"))[side], shapeOf(get("kernel"))[side], get("stride"), get("padding")),
+      coverage(
+        shapeOf(get("image"))[side],
+        shapeOf(get("kernel"))[side],
+        get("stride"),
+        get("padding"),
+      ),
     );
     image.each((cell, r, c) =>
       cell.classList.toggle(
@@ -489,7 +539,9 @@ function render({ model, el }) {
       return text(key, { size, kernel: k, stride, padding, result });
     };
     const square = [get("image"), get("kernel")].every((m) => m.length === m[0].length);
-    const lines = square ? [line("formula", 0)] : [line("formula_rows", 0), line("formula_columns", 1)];
+    const lines = square
+      ? [line("formula", 0)]
+      : [line("formula_rows", 0), line("formula_columns", 1)];
     formula.replaceChildren(...lines.map((shown) => make("span", {}, shown)));
   }
 

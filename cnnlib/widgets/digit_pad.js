@@ -185,7 +185,8 @@ function render({ model, el }) {
     context.lineCap = context.lineJoin = "round";
     for (const points of strokes) {
       context.beginPath();
-      context.moveTo(points[0][0] * SIDE, points[0][1] * SIDE);
+      // A little to the left: a line of no length would not even be a dot.
+      context.moveTo(points[0][0] * SIDE - 0.1, points[0][1] * SIDE);
       for (const [x, y] of points) context.lineTo(x * SIDE, y * SIDE);
       context.stroke();
     }
@@ -200,7 +201,10 @@ function render({ model, el }) {
     let digit = image;
     if (!image && strokes.length > 0) {
       const pixels = context.getImageData(0, 0, SIDE, SIDE).data;
-      digit = toMnist(Uint8Array.from({ length: SIDE * SIDE }, (_, i) => pixels[4 * i + 3]), SIDE);
+      digit = toMnist(
+        Uint8Array.from({ length: SIDE * SIDE }, (_, i) => pixels[4 * i + 3]),
+        SIDE,
+      );
     }
     return digit && toInput(digit, size, model.get("low"), model.get("high"));
   }
@@ -299,7 +303,11 @@ function render({ model, el }) {
     { type: "button", class: "cnn-clear", onclick: () => isEmpty() || replace(EMPTY) },
     text("clear"),
   );
-  const undoButton = make("button", { type: "button", class: "cnn-undo", onclick: undo }, text("undo"));
+  const undoButton = make(
+    "button",
+    { type: "button", class: "cnn-undo", onclick: undo },
+    text("undo"),
+  );
 
   // --- examples --------------------------------------------------------------------------------
 
@@ -319,7 +327,11 @@ function render({ model, el }) {
     );
     return { button, paint: (ink) => paintMap(picture, image, MNIST, { low: 0, high: 255 }, ink) };
   });
-  const exampleTitle = make("p", { class: "cnn-title", id: uniqueId("examples") }, text("examples"));
+  const exampleTitle = make(
+    "p",
+    { class: "cnn-title", id: uniqueId("examples") },
+    text("examples"),
+  );
   const exampleGroup = make(
     "div",
     { class: "cnn-examples", role: "group", "aria-labelledby": exampleTitle.id },
@@ -366,7 +378,9 @@ function render({ model, el }) {
       return;
     }
     const probabilities = softmax(result.scores);
-    const order = probabilities.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
+    const order = probabilities
+      .map((_, i) => i)
+      .sort((a, b) => probabilities[b] - probabilities[a]);
     const [digit, second] = order;
     const sure = probabilities[digit] >= SURE;
     const reads = text(sure ? "reads" : "unsure", { digit, second });
@@ -397,7 +411,12 @@ function render({ model, el }) {
     if (key in model.get("labels")) return text(key);
     return name.length <= 3 ? name.toUpperCase() : name;
   };
-  const panel = make("div", { class: "cnn-maps", role: "tabpanel", id: uniqueId("maps"), tabindex: "0" });
+  const panel = make("div", {
+    class: "cnn-maps",
+    role: "tabpanel",
+    id: uniqueId("maps"),
+    tabindex: "0",
+  });
   const about = make("p", { class: "cnn-about" });
   const scale = make("span", { class: "cnn-scale-text" });
   const legend = make(
@@ -434,7 +453,11 @@ function render({ model, el }) {
           },
         },
         make("span", { class: "cnn-stage-name" }, stageTitle(name)),
-        make("span", { class: "cnn-stage-shape" }, shape.filter((n, k) => k === 0 || n > 1).join("×")),
+        make(
+          "span",
+          { class: "cnn-stage-shape" },
+          shape.filter((n, k) => k === 0 || n > 1).join("×"),
+        ),
       );
       tablist.append(tab);
     });
@@ -459,7 +482,10 @@ function render({ model, el }) {
       const seen = { stage, count, number: at + 1, low: digits(low), high: digits(high) };
       const comparesCodes = count === 84 && program.at(-1).op === "rbf";
       const about = text(comparesCodes ? "about_codes" : "about_units", { count });
-      return { about, pictures: [{ columns: columnsFor(count), values, label: text("units", seen) }] };
+      return {
+        about,
+        pictures: [{ columns: columnsFor(count), values, label: text("units", seen) }],
+      };
     }
     const area = rows * columns;
     const pictures = Array.from({ length: count }, (_, map) => {
@@ -544,10 +570,7 @@ function render({ model, el }) {
     const started = performance.now();
     const result = classify(input ?? blank);
     root.dataset.milliseconds = (performance.now() - started).toFixed(1);
-    stages = [
-      { name: "input", shape: [1, size, size], values: input ?? blank },
-      ...result.stages,
-    ];
+    stages = [{ name: "input", shape: [1, size, size], values: input ?? blank }, ...result.stages];
     return input ? result : null;
   }
 
@@ -583,7 +606,9 @@ function render({ model, el }) {
   /** For kernels (the trait `input`) and tests (the event): classify an image without drawing. */
   function take(image) {
     if (image.length !== MNIST ** 2 && image.length !== size ** 2) {
-      throw new Error(`an image must have ${MNIST ** 2} or ${size ** 2} values, got ${image.length}`);
+      throw new Error(
+        `an image must have ${MNIST ** 2} or ${size ** 2} values, got ${image.length}`,
+      );
     }
     replace({ strokes: [], image: Array.from(image) });
   }

@@ -79,8 +79,8 @@ class DigitPad(Widget):
         "picture": "{stage}: {rows} × {columns} pixels, {low} to {high}",
         "score": "{digit}: {value}",
         "fallback": (
-            "Here readers draw a digit and the network above reads it in the page. The drawing pad "
-            "needs JavaScript; open the page of the book, or run this notebook."
+            "Here readers draw a digit, and the trained network reads it in the page and shows its "
+            "maps. The pad needs JavaScript: open the page of the book, or run this notebook."
         ),
     }
     _source = Path(__file__)

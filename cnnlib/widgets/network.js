@@ -1,5 +1,5 @@
 // Runs a program exported by cnnlib/deploy.py: a trained network in plain JavaScript, on float32.
-// A map of shape [channels, height, width] is one Float32Array, row after row; a vector has [length].
+// Maps of shape [channels, height, width] are one Float32Array, row by row; a vector has [length].
 
 /** Half-precision numbers (a DataView, little-endian) as float32. */
 export function decodeHalf(view) {
@@ -8,7 +8,8 @@ export function decodeHalf(view) {
     const bits = view.getUint16(2 * i, true);
     const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
     if (exponent === 31) numbers[i] = fraction ? NaN : sign * Infinity;
-    else if (exponent === 0) numbers[i] = sign * 2 ** -24 * fraction; // subnormal
+    else if (exponent === 0)
+      numbers[i] = sign * 2 ** -24 * fraction; // subnormal
     else numbers[i] = sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
   }
   return numbers;
@@ -84,7 +85,12 @@ function reduceRows({ shape: [rows, columns], values: matrix }, inputs, start, j
 export const OPERATIONS = {
   conv2d,
   linear: ({ values }, { weight, bias }) =>
-    reduceRows(weight, values, (row) => (bias ? bias.values[row] : 0), (w, x) => w * x),
+    reduceRows(
+      weight,
+      values,
+      (row) => (bias ? bias.values[row] : 0),
+      (w, x) => w * x,
+    ),
   affine: ({ shape, values }, { scale, shift }) => {
     const area = shape[1] * shape[2];
     const map = (i) => Math.floor(i / area);
@@ -96,9 +102,16 @@ export const OPERATIONS = {
   },
   max_pool2d: (x, op) => pool(x, op, -Infinity, Math.max),
   relu: (x) => each(x, (value) => Math.max(0, value)),
-  scaled_tanh: (x, { amplitude, slope }) => each(x, (value) => amplitude * Math.tanh(slope * value)),
+  scaled_tanh: (x, { amplitude, slope }) =>
+    each(x, (value) => amplitude * Math.tanh(slope * value)),
   flatten: ({ values }) => ({ shape: [values.length], values }),
-  rbf: ({ values }, { codes }) => reduceRows(codes, values, () => 0, (code, x) => -((x - code) ** 2)),
+  rbf: ({ values }, { codes }) =>
+    reduceRows(
+      codes,
+      values,
+      () => 0,
+      (code, x) => -((x - code) ** 2),
+    ),
 };
 
 /** Finds the weights of each operation once, as views into one array. */

@@ -22,7 +22,7 @@ import yaml
 from ipywidgets.embed import dependency_state, embed_data
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # also as a script
 from tools import setup_cell  # noqa: E402
 
 COPIED = ("_config.yml", "_ext", "_static", "tools", "pyproject.toml", "README.md", "LICENSE")
@@ -154,7 +154,9 @@ def notebook(title: str, *views: ipywidgets.Widget) -> nbformat.NotebookNode:
     """A notebook that shows some widgets, each with a still picture; as if it had been run."""
     new = nbformat.v4
     cells = [
-        new.new_markdown_cell(f"# {title}\n\nA notebook with widgets, and a *table* that pandas made."),
+        new.new_markdown_cell(
+            f"# {title}\n\nA notebook with widgets, and a *table* that pandas made."
+        ),
         setup_cell.cell(),
     ]
     state = dependency_state(list(views), drop_defaults=False)

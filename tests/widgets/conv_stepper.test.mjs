@@ -6,6 +6,7 @@ import { test } from "node:test";
 const {
   convolve,
   coverage,
+  factorText,
   outputLength,
   padded,
   parseNumber,
@@ -22,7 +23,10 @@ function assertClose(ours, theirs) {
   assert.deepEqual(shapeOf(ours), shapeOf(theirs));
   ours.flat().forEach((value, i) => {
     const expected = theirs.flat()[i];
-    assert.ok(Math.abs(value - expected) <= 1e-9 * (1 + Math.abs(expected)), `${value} ${expected}`);
+    assert.ok(
+      Math.abs(value - expected) <= 1e-9 * (1 + Math.abs(expected)),
+      `${value} ${expected}`,
+    );
   });
 }
 
@@ -31,7 +35,11 @@ test("every convolution equals PyTorch's", () => {
   for (const { image, kernel, stride, padding, output } of cases) {
     const rows = convolve(image, kernel, stride, padding);
     if (output === null) assert.deepEqual(rows, []);
-    else assertClose(rows.map((row) => row.map(({ value }) => value)), output);
+    else
+      assertClose(
+        rows.map((row) => row.map(({ value }) => value)),
+        output,
+      );
   }
 });
 
@@ -85,15 +93,57 @@ test("numbers are read as people write them, and nonsense is refused", () => {
 });
 
 test("a resized image keeps its values and repeats its rim", () => {
-  assert.deepEqual(resizedImage([[1, 2], [3, 4]], 3, 3), [[1, 2, 2], [3, 4, 4], [3, 4, 4]]);
-  assert.deepEqual(resizedImage([[1, 2], [3, 4]], 1, 2), [[1, 2]]);
+  assert.deepEqual(
+    resizedImage(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      3,
+      3,
+    ),
+    [
+      [1, 2, 2],
+      [3, 4, 4],
+      [3, 4, 4],
+    ],
+  );
+  assert.deepEqual(
+    resizedImage(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      1,
+      2,
+    ),
+    [[1, 2]],
+  );
 });
 
 test("a resized kernel keeps its centre, and shrinking undoes growing", () => {
-  const kernel = [[1, 2, 3], [4, 5, 6], [7, 8, 9]];
+  const kernel = [
+    [1, 2, 3],
+    [4, 5, 6],
+    [7, 8, 9],
+  ];
   assert.deepEqual(resizedKernel(kernel, 1, 1), [[5]]);
   assert.deepEqual(resizedKernel(resizedKernel(kernel, 5, 5), 3, 3), kernel);
-  assert.equal(resizedKernel(kernel, 5, 5).flat().reduce((a, b) => a + b), 45);
+  assert.equal(
+    resizedKernel(kernel, 5, 5)
+      .flat()
+      .reduce((a, b) => a + b),
+    45,
+  );
+});
+
+test("a factor is written as a fraction where decimals would go on for ever", () => {
+  const written = { "1/9": 1 / 9, "−2/3": -2 / 3, 0.25: 0.25, 3: 3, 0.111: 0.111 };
+  for (const [text, value] of Object.entries(written)) {
+    assert.equal(factorText(value), text);
+    assert.equal(parseNumber(text), value);
+  }
+  assert.equal(factorText(Math.PI), "3.142");
 });
 
 test("a preset is recognised, other numbers are not", () => {

@@ -6,7 +6,9 @@ const { columnsFor, extent, inkBox, shrunk, toInput, toMnist } = await import(pr
 
 /** A drawing of side x side pixels with ink 255 where the rule says so. */
 const drawing = (side, rule) =>
-  Float32Array.from({ length: side * side }, (_, i) => (rule(Math.floor(i / side), i % side) ? 255 : 0));
+  Float32Array.from({ length: side * side }, (_, i) =>
+    rule(Math.floor(i / side), i % side) ? 255 : 0,
+  );
 
 function centreOfMass(digit) {
   let [mass, row, column] = [0, 0, 0];
@@ -25,7 +27,10 @@ test("an empty drawing is no digit", () => {
 
 test("a tall bar is 20 high, keeps its proportions and is centred", () => {
   // 100 x 25 in a corner of 200 x 200
-  const digit = toMnist(drawing(200, (r, c) => r < 100 && c >= 160 && c < 185), 200);
+  const digit = toMnist(
+    drawing(200, (r, c) => r < 100 && c >= 160 && c < 185),
+    200,
+  );
   const box = inkBox(digit, 28);
   assert.deepEqual([box.height, box.width], [20, 5]);
   for (const centre of centreOfMass(digit)) assert.ok(Math.abs(centre - 13.75) <= 0.76, centre);
@@ -33,9 +38,18 @@ test("a tall bar is 20 high, keeps its proportions and is centred", () => {
 
 test("the place and the scale of the drawing do not matter", () => {
   const shape = (r, c) => r >= 0 && r < 40 && c >= 0 && c < 30 && (r < 10 || c < 10);
-  const here = toMnist(drawing(100, (r, c) => shape(r, c)), 100);
-  const there = toMnist(drawing(100, (r, c) => shape(r - 55, c - 60)), 100);
-  const large = toMnist(drawing(100, (r, c) => shape(Math.floor(r / 2), Math.floor(c / 2))), 100);
+  const here = toMnist(
+    drawing(100, (r, c) => shape(r, c)),
+    100,
+  );
+  const there = toMnist(
+    drawing(100, (r, c) => shape(r - 55, c - 60)),
+    100,
+  );
+  const large = toMnist(
+    drawing(100, (r, c) => shape(Math.floor(r / 2), Math.floor(c / 2))),
+    100,
+  );
   assert.deepEqual(here, there);
   here.forEach((value, i) => assert.ok(Math.abs(value - large[i]) < 1e-3));
 });
@@ -55,7 +69,10 @@ test("the centre of mass lands on the centre, as in MNIST itself", () => {
 });
 
 test("a single dot is a digit too", () => {
-  const digit = toMnist(drawing(50, (r, c) => r === 7 && c === 9), 50);
+  const digit = toMnist(
+    drawing(50, (r, c) => r === 7 && c === 9),
+    50,
+  );
   assert.equal(inkBox(digit, 28).height, 20);
 });
 

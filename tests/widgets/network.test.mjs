@@ -16,20 +16,30 @@ test("every half-precision number is decoded exactly", () => {
   decoded.forEach((value, i) => {
     const expected = halves.values[i];
     if (expected === "nan") assert.ok(Number.isNaN(value));
-    else assert.equal(value, expected === "inf" ? Infinity : expected === "-inf" ? -Infinity : expected);
+    else
+      assert.equal(
+        value,
+        expected === "inf" ? Infinity : expected === "-inf" ? -Infinity : expected,
+      );
   });
 });
 
 for (const { name, ops, weights, shape, image, stages } of programs) {
   test(`${name}: every stage equals PyTorch's`, () => {
     const result = run(prepare(ops, decodeHalf(viewOf(weights))), image, shape);
-    assert.deepEqual(result.stages.map((stage) => stage.name), stages.map((stage) => stage.name));
+    assert.deepEqual(
+      result.stages.map((stage) => stage.name),
+      stages.map((stage) => stage.name),
+    );
     result.stages.forEach(({ name: stage, shape: ours, values }, i) => {
       assert.deepEqual(ours, stages[i].shape, stage);
       const size = Math.max(...stages[i].values.map(Math.abs));
       values.forEach((value, k) => {
         const difference = Math.abs(value - stages[i].values[k]);
-        assert.ok(difference <= 2e-6 * (1 + size), `${stage}[${k}]: ${value}, ${stages[i].values[k]}`);
+        assert.ok(
+          difference <= 2e-6 * (1 + size),
+          `${stage}[${k}]: ${value}, ${stages[i].values[k]}`,
+        );
       });
     });
     assert.deepEqual(result.scores, result.stages.at(-1).values);
