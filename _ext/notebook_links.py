@@ -33,7 +33,7 @@ FOLDER = "notebooks"  # of the site
 COLAB = "https://colab.research.google.com/github"
 REMOTE = re.compile(
     r"^(?:https?://(?:[^@/]+@)?|ssh://git@|git@)(?P<host>git(?:hub|lab)\.com)(?::\d+)?[:/]"
-    r"(?P<path>[^/\s]+(?:/[^/\s]+)+?)(?:\.git)?/?$"
+    r"(?P<path>[^/\s]+(?:/[^/\s]+?)+?)(?:\.git)?/?$"
 )
 
 

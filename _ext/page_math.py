@@ -35,11 +35,11 @@ NUMBERED_BY_KATEX = re.compile(r"\\(begin|end)\{(align|alignat|equation|gather|C
 
 
 class Katex:
-    """A KaTeX process that draws one formula after the other.
+    r"""A KaTeX process that draws one formula after the other.
 
     Args:
         package: The folder of the npm package.
-        macros: TeX macros, such as ``{r"\\R": r"\\mathbb{R}"}``.
+        macros: TeX macros, such as ``{r"\R": r"\mathbb{R}"}``.
     """
 
     def __init__(self, package: Path, macros: dict[str, str]) -> None:

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 # --- icons ---------------------------------------------------------------------------------------
 
 ICON = re.compile(
-    r'<(i|span) class="((?:[^"]* )?(?:fa[srb]|fa-solid|fa-regular|fa-brands) [^"]*)"([^>]*)>\s*</\1>'
+    r'<(i|span) class="((?:[^"]* )?(?:fa[srb]|fa-(?:solid|regular|brands)) [^"]*)"([^>]*)>'
+    r"\s*</\1>"
 )
 STYLES = {"fas": "solid", "fab": "brands", "far": "regular"}
 STYLES |= {f"fa-{style}": style for style in ("solid", "brands", "regular")}
@@ -125,10 +126,18 @@ def let_tables_scroll(text: str) -> str:
     return TABLE.sub(frame, text)
 
 
-def describe(doctree: nodes.document) -> str:
-    """The first sentences of a page, at most 155 characters, cut between words."""
+def describe(doctree: nodes.document, book: str) -> str:
+    """The first sentences of a page, at most 155 characters, cut between words.
+
+    Args:
+        doctree: The page.
+        book: The title of the book, for pages without a paragraph.
+    """
     paragraphs = (" ".join(node.astext().split()) for node in doctree.findall(nodes.paragraph))
     text = next((paragraph for paragraph in paragraphs if len(paragraph) > 20), "")
+    if not text:
+        title = next(iter(doctree.findall(nodes.title)), nodes.title())
+        text = f"{title.astext()} of the book {book}"
     return text if len(text) <= 155 else text[:154].rsplit(" ", 1)[0] + "…"
 
 
@@ -163,8 +172,9 @@ def polish_text(
     if app.builder.format != "html" or "body" not in context:
         return
     context["body"] = let_tables_scroll(BIBLIOGRAPHY_ROLES.sub("", context["body"]))
-    if doctree is not None and (description := describe(doctree)):
-        tag = f'\n<meta name="description" content="{html.escape(description)}" />'
+    if doctree is not None:
+        description = html.escape(describe(doctree, app.config.html_title))
+        tag = f'\n<meta name="description" content="{description}" />'
         context["metatags"] = context.get("metatags", "") + tag
     if 'class="quiz"' in context["body"]:
         for quiz in BeautifulSoup(context["body"], "html.parser").select("div.quiz"):

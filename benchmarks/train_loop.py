@@ -131,9 +131,9 @@ def main() -> None:
         gains = [usual / ours for usual, ours in zip(times["loader"], times["fit"], strict=True)]
         row = {
             "network": case,
-            "milliseconds_per_step": per_step,
-            "fit_over_bare": statistics.median(ratios),
-            "loader_over_fit": statistics.median(gains),
+            "milliseconds_per_step": {way: round(spent, 2) for way, spent in per_step.items()},
+            "fit_over_bare": round(statistics.median(ratios), 2),
+            "loader_over_fit": round(statistics.median(gains), 2),
         }
         rows.append(row)
         print(

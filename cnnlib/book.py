@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import platform
+import re
 import statistics
 import textwrap
 from collections.abc import Callable, Iterable
@@ -30,7 +31,7 @@ from cnnlib.train import Recipe
 RUNNING_IN_BOOK = "CNNLIB_BOOK"  # set where outputs are stored or compared: show stored facts only
 
 
-def setup(*, device: str = "cpu", threads: int = 1) -> str:
+def setup(*, device: str = "cpu", threads: int | None = None) -> str:
     """Prepare a chapter: number of threads, look of the plots.
 
     One thread is not only the setting under which the numbers of the book were made. On a busy
@@ -38,7 +39,7 @@ def setup(*, device: str = "cpu", threads: int = 1) -> str:
 
     Args:
         device: where to train: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if there is one.
-        threads: CPU threads of torch.
+        threads: CPU threads of torch; default: the environment variable ``CNNLIB_THREADS``, else 1.
 
     Returns:
         The device, to be handed to ``cnnlib.train.fit``.
@@ -52,6 +53,11 @@ def setup(*, device: str = "cpu", threads: int = 1) -> str:
         raise ValueError(f"device must be 'cpu', 'cuda' or 'auto', got {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device='cuda', but torch sees no GPU here; use 'cpu' or 'auto'")
+    if threads is None:
+        wanted = os.environ.get("CNNLIB_THREADS", "1")
+        if not wanted.isdecimal():
+            raise ValueError(f"CNNLIB_THREADS must be a whole number, got {wanted!r}")
+        threads = int(wanted)
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     torch.set_num_threads(threads)
@@ -131,7 +137,7 @@ def table(rows: Iterable[dict[str, Any]], caption: str = "") -> Markup:
         if list(row) != heads:
             raise ValueError(f"row {i} has the keys {list(row)}, the first row has {heads}")
     cells = [[_cell(row[h]) for h in heads] for row in rows]
-    numeric = [all(isinstance(row[h], int | float | None) for row in rows) for h in heads]
+    numeric = [all(_NUMBER.fullmatch(row[i]) for row in cells) for i in range(len(heads))]
     widths = [max(len(h), *(len(c[i]) for c in cells)) for i, h in enumerate(heads)]
 
     def line(values: list[str]) -> str:
@@ -159,6 +165,9 @@ def table(rows: Iterable[dict[str, Any]], caption: str = "") -> Markup:
         f'<table class="cnnlib-table">{title}<thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>",
     )
+
+
+_NUMBER = re.compile(r"–|[-+−]?[\d.,]+( ± [\d.]+)?( %)?")
 
 
 def _cell(value: Any) -> str:

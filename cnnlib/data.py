@@ -100,6 +100,24 @@ class ImageSet:
         images = self.images.to(device=device, dtype=dtype)
         return replace(self, images=images, labels=self.labels.to(device=device))
 
+    def shifted(self, right: int = 0, down: int = 0) -> "ImageSet":
+        """All images moved by whole pixels (negative: left, up); background moves in behind.
+
+        Raises:
+            TypeError: A distance is not a whole number.
+            ValueError: A distance is as large as the image.
+        """
+        height, width = self.images.shape[2:]
+        for distance, side, name in ((right, width, "right"), (down, height, "down")):
+            if isinstance(distance, bool) or not isinstance(distance, int):
+                raise TypeError(f"{name} must be a whole number of pixels, got {distance!r}")
+            if abs(distance) >= side:
+                raise ValueError(f"{name}={distance} moves images of {side} pixels out of sight")
+        border = (max(down, 0), max(-down, 0), max(right, 0), max(-right, 0))
+        canvas = _surrounded(self.images, border, self.background)
+        top, left = max(-down, 0), max(-right, 0)
+        return replace(self, images=canvas[:, :, top : top + height, left : left + width])
+
     def select(self, indices: Tensor | Sequence[int]) -> "ImageSet":
         """The images at these positions, in this order.
 

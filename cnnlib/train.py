@@ -17,7 +17,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
@@ -266,6 +266,54 @@ def fit(
                 history.rows.append(row)
                 say(_line(row, recipe.epochs))
     return history
+
+
+@dataclass
+class Repeats:
+    """The same training from several seeds: networks and histories, in the order of the seeds."""
+
+    models: list[nn.Module] = field(default_factory=list)
+    histories: list[History] = field(default_factory=list)
+
+    @property
+    def test_errors(self) -> list[float]:
+        """Fraction of the test images answered wrongly at the end, one per seed."""
+        return [history.final["test_error"] for history in self.histories]
+
+    @property
+    def rows(self) -> list[list[dict[str, Any]]]:
+        """The rows of every history, as plots want them."""
+        return [history.rows for history in self.histories]
+
+
+def fit_seeds(
+    make: Callable[[], nn.Module],
+    train: ImageSet,
+    test: ImageSet,
+    seeds: Sequence[int],
+    **options: Any,
+) -> Repeats:
+    """Trains fresh networks, one per seed: the seed sets the initial weights and then `fit`.
+
+    Args:
+        make: called without arguments, gives a network with fresh weights.
+        train: images to learn from.
+        test: images measured after each epoch.
+        seeds: at least one.
+        **options: further arguments of `fit`.
+
+    Raises:
+        ValueError: no seeds, and whatever `fit` raises.
+    """
+    if not seeds:
+        raise ValueError("fit_seeds needs at least one seed")
+    repeats = Repeats()
+    for seed in seeds:
+        seed_everything(seed)
+        model = make()
+        repeats.histories.append(fit(model, train, test, seed=seed, **options))
+        repeats.models.append(model)
+    return repeats
 
 
 def evaluate(

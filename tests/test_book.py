@@ -19,6 +19,19 @@ def test_setup_sets_the_threads_and_returns_the_device():
         torch.set_num_threads(before)
 
 
+def test_setup_takes_the_number_of_threads_from_the_environment(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setenv("CNNLIB_THREADS", "2")
+        book.setup()
+        assert torch.get_num_threads() == 2
+        monkeypatch.setenv("CNNLIB_THREADS", "many")
+        with pytest.raises(ValueError, match="CNNLIB_THREADS.*'many'"):
+            book.setup()
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize(
     "options, words",
     [({"device": "gpu"}, "'cpu', 'cuda' or 'auto'"), ({"threads": 0}, "at least 1")],

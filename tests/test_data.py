@@ -626,3 +626,22 @@ def test_the_real_mirrors_have_the_full_sets(name, shape, per_class, tmp_path, m
     assert test.images.shape == shape
     assert per_class is None or set(test.counts().values()) == {per_class}
     assert len(load(name, "train", cache=tmp_path)) == (50_000 if name == "cifar10" else 60_000)
+
+
+@pytest.mark.parametrize("right, down", [(2, 0), (0, -3), (-1, 1), (0, 0)])
+def test_shifted_moves_every_image_and_fills_with_background(right, down):
+    images = torch.arange(1.0, 51).view(2, 1, 5, 5)
+    moved = ImageSet("x", images, torch.tensor([0, 1]), ("a", "b"), -7.0).shifted(right, down)
+    for y in range(5):
+        for x in range(5):
+            seen = 0 <= y - down < 5 and 0 <= x - right < 5
+            expected = images[:, 0, y - down, x - right] if seen else torch.full((2,), -7.0)
+            assert torch.equal(moved.images[:, 0, y, x], expected)
+
+
+def test_shifted_explains_what_it_takes():
+    data = ImageSet("x", torch.zeros(1, 1, 4, 4), torch.tensor([0]), ("a",))
+    with pytest.raises(ValueError, match="right=4 moves images of 4 pixels out of sight"):
+        data.shifted(4)
+    with pytest.raises(TypeError, match="down must be a whole number"):
+        data.shifted(0, 0.5)

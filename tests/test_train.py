@@ -31,6 +31,7 @@ from cnnlib.train import (
     Recipe,
     evaluate,
     fit,
+    fit_seeds,
     parameter_groups,
     seed_everything,
 )
@@ -690,3 +691,28 @@ def test_cuda_gives_the_weights_of_the_cpu_and_takes_images_from_anywhere():
     for precision in ("bf16", "fp16"):
         half = fit(small_net(), stripes(50), recipe=recipe, precision=precision)
         assert math.isfinite(half.final["train_loss"])
+
+
+# Several seeds
+
+
+def test_each_seed_of_several_is_the_run_that_it_would_be_alone():
+    train, test = stripes(50), stripes(31, seed=1)
+    recipe = Recipe(epochs=2, lr=0.05, batch_size=16)
+
+    def make():
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+    repeats = fit_seeds(make, train, test, (3, 5), recipe=recipe)
+    for seed, model, history in zip((3, 5), repeats.models, repeats.histories, strict=True):
+        seed_everything(seed)
+        alone = make()
+        assert fit(alone, train, test, recipe=recipe, seed=seed) == history
+        assert torch.equal(weights(alone), weights(model))
+    assert repeats.test_errors == [h.final["test_error"] for h in repeats.histories]
+    assert repeats.rows == [h.rows for h in repeats.histories]
+
+
+def test_no_seeds_are_no_experiment():
+    with pytest.raises(ValueError, match="at least one seed"):
+        fit_seeds(small_net, stripes(8), stripes(8), ())

@@ -98,23 +98,23 @@ def run_jupyter_book(root: Path, output: Path, *, verbose: bool = False) -> tupl
     strict = ["-n", "-W", "--keep-going", "--all"]
     # -P: not the current folder, whose packages might shadow installed ones
     command = [sys.executable, "-P", "-c", BUILD, *arguments, *strict]
-    process = subprocess.Popen(
+    quietly = {"NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"}
+    lines = []
+    with subprocess.Popen(
         command,
         cwd=root,
-        env=os.environ
-        | {"NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | quietly,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-    )
-    lines = []
-    assert process.stdout  # for the type checker: it is a pipe
-    for line in process.stdout:
-        lines.append(line)
-        if verbose:
-            print(line, end="", flush=True)
-    return process.wait(), "".join(lines)
+    ) as process:
+        assert process.stdout  # for the type checker: it is a pipe
+        for line in process.stdout:
+            lines.append(line)
+            if verbose:
+                print(line, end="", flush=True)
+    return process.returncode, "".join(lines)
 
 
 def what_went_wrong(said: str) -> str:

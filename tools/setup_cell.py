@@ -32,8 +32,9 @@ if importlib.util.find_spec("cnnlib") is None:
     wheel = next(Path().glob("cnnlib-*.whl"), None)
     if wheel is None:
         raise RuntimeError(
-            "cnnlib is not installed here. Download the self-contained notebook from this "
-            "chapter's page of the book, or clone the book and run `pip install .` in it."
+            "cnnlib is not installed here. Download the self-contained "
+            "notebook from this chapter's page of the book, or clone the "
+            "book and run `pip install .` in it."
         )
 """
 
@@ -58,13 +59,16 @@ if importlib.util.find_spec("cnnlib") is None or any(f"-{{v}}-" not in NAME for 
 
 _INSTALL = """\
     pip = [sys.executable, "-m", "pip", "install", "--quiet", str(wheel)]
-    done = subprocess.run(pip, capture_output=True, text=True)
-    if done.returncode:  # no network? Then what is here already must be enough
-        print("Not all that cnnlib uses could be installed; interactive parts may be missing.")
+    options = {"capture_output": True, "text": True}
+    done = subprocess.run(pip, **options)
+    if done.returncode:  # no network? What is here must be enough
+        print("Not all that cnnlib uses could be installed.")
+        print("Interactive parts may be missing.")
         print(done.stderr.strip()[-300:])
-        done = subprocess.run([*pip, "--no-deps"], capture_output=True, text=True)
+        done = subprocess.run([*pip, "--no-deps"], **options)
     if done.returncode:
-        raise RuntimeError(f"pip could not install {wheel.name}: {done.stderr.strip()[-600:]}")
+        reason = done.stderr.strip()[-600:]
+        raise RuntimeError(f"pip could not install {wheel.name}: {reason}")
     importlib.invalidate_caches()
 """
 

@@ -63,34 +63,32 @@ COMPLAINTS = {
 }
 
 
-def run(command: Sequence[str | Path], *, quiet: bool = True, **options) -> None:
+def run(command: Sequence[str | Path], *, quiet: bool = True) -> None:
     """Run a command in the root of the project.
 
     Args:
         command: The program and its arguments.
         quiet: Keep its output back, and show it only if it fails.
-        **options: For ``subprocess.Popen``.
 
     Raises:
         SetupError: It failed.
     """
     name = " ".join(Path(part).name if part == command[0] else str(part) for part in command[:4])
-    process = subprocess.Popen(
+    lines = []
+    with subprocess.Popen(
         [str(part) for part in command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        **options,
-    )
-    lines = []
-    assert process.stdout  # for the type checker: it is a pipe
-    for line in process.stdout:
-        lines.append(line)
-        if not quiet:
-            print(line, end="", flush=True)
-    if process.wait() != 0:
+    ) as process:
+        assert process.stdout  # for the type checker: it is a pipe
+        for line in process.stdout:
+            lines.append(line)
+            if not quiet:
+                print(line, end="", flush=True)
+    if process.returncode != 0:
         output = "".join(lines)
         if quiet:
             print("".join(lines[-30:]), end="", file=sys.stderr)

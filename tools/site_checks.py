@@ -25,9 +25,10 @@ FETCHED = {
     "object": "data",
 }
 FETCHED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "preconnect", "manifest"}
-FETCHED_BY_CODE = re.compile(
-    r"""(?:\bimport\s*\(?|\bfrom|\bfetch\(|@import|url\()\s*["'`]?(?:https?:)?//[^\s"'`)]+"""
-)
+ADDRESS = r"""\s*["'`]?(?:https?:)?//[^\s"'`)]+"""
+FETCHED_BY_SCRIPT = re.compile(r"(?:\bimport\s*\(?|\bfrom|\bfetch\()" + ADDRESS)
+FETCHED_BY_STYLE = re.compile(r"(?:@import(?:\s*url\()?|url\()" + ADDRESS)
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 @cache
@@ -55,12 +56,14 @@ def foreign_resources(site: Path) -> list[str]:
         for address in fetched_addresses(page):
             if is_foreign(address):
                 faults.append(f"{name} fetches {address}")
-        for code in page.find_all(["script", "style"]):
-            for found in FETCHED_BY_CODE.findall(code.get_text()):
-                faults.append(f"{name} has code that fetches: {found}")
+        scripts = [code.get_text() for code in page.find_all("script")]
+        styles = [COMMENT.sub("", code.get_text()) for code in page.find_all("style")]
+        found = FETCHED_BY_SCRIPT.findall("\n".join(scripts))
+        found += FETCHED_BY_STYLE.findall("\n".join(styles))
+        faults += [f"{name} has code that fetches: {code}" for code in found]
     for path in sorted(site.rglob("*.css")):
-        for found in FETCHED_BY_CODE.findall(path.read_text("utf-8")):
-            faults.append(f"{path.relative_to(site)} fetches: {found}")
+        for code in FETCHED_BY_STYLE.findall(COMMENT.sub("", path.read_text("utf-8"))):
+            faults.append(f"{path.relative_to(site)} fetches: {code}")
     return faults
 
 

@@ -6,8 +6,18 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-import anywidget
 import traitlets
+
+try:
+    from anywidget import AnyWidget
+except ImportError:  # no network to install it from: chapters still run, with still pictures
+
+    class AnyWidget(traitlets.HasTraits):  # type: ignore[no-redef]
+        """Stands in where anywidget is missing: holds the values and shows the fallback."""
+
+        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+            return {"text/plain": repr(self)}, {}
+
 
 _HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^import\s[^;]*?\sfrom\s+"\./(?P<file>[\w.]+)";\n', re.MULTILINE)
@@ -44,7 +54,7 @@ def _placeholders(template: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
 
 
-class Widget(anywidget.AnyWidget):
+class Widget(AnyWidget):
     """Base class of the interactives.
 
     A subclass names its own file (``_source = Path(__file__)``); the script and the style sheet

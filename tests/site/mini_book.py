@@ -91,7 +91,7 @@ The [words](words.md#kernel) are explained, the [notebook](chapters/live.ipynb) 
 ```
 
 ```python
-print("a line of code that is much too long for the screen of a phone, so that it has to scroll " * 2)
+print("a line of code that is too long for the screen of a phone, so that it has to scroll", 2)
 ```
 
 {WIDE}

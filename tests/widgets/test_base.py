@@ -66,8 +66,8 @@ def test_labels_are_english_unless_given(make):
 
 
 def test_unknown_labels_are_named(make):
-    with pytest.raises(ValueError, match="'nmae'.*its labels are.*name"):
-        make(labels={"nmae": "typo"})
+    with pytest.raises(ValueError, match="'caption'.*its labels are.*name"):
+        make(labels={"caption": "x"})
 
 
 def test_a_placeholder_that_nothing_fills_in_is_refused():
@@ -134,3 +134,15 @@ def test_importing_cnnlib_imports_no_widget():
 
 def test_the_small_helpers_do_what_they_say(node_tests):
     node_tests("common.test.mjs", script=bundle(FOLDER / "common.js"))
+
+
+def test_without_anywidget_the_fallback_is_shown():
+    code = """
+import sys
+sys.modules["anywidget"] = None  # as if it were not installed
+from cnnlib.widgets import ConvStepper
+data, _ = ConvStepper(stride=2)._repr_mimebundle_()
+print(sorted(data), "<table" in data["text/html"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['text/html', 'text/plain'] True"
