@@ -72,6 +72,10 @@ ICON_SCRIPT = re.compile(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>")
 SEARCH_SCRIPTS = re.compile(
     r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
 )
+# of sphinx-design: cards, grids and tabs
+DESIGN_FILES = re.compile(
+    r'\s*<(?:link|script)[^>]*_static/(?:sphinx-design|design-tabs)[^>]*>(?:</script>)?'
+)
 # names that do not say what is written on the thing; without them, the writing is the name
 MISNAMED = re.compile(
     r'(<summary\b|<button\b(?=[^>]*search-button-field))([^>]*?) aria-label="[^"]*"'
@@ -97,6 +101,8 @@ class PolishedPages(BuiltinTemplateLoader):
         page = ICON_SCRIPT.sub("", page)
         if context.get("pagename") != "search":
             page = SEARCH_SCRIPTS.sub("", page)
+        if 'class="sd-' not in page:
+            page = DESIGN_FILES.sub("", page)
         page = MISNAMED.sub(r"\1\2", page)
         page = SIDEBAR.sub(r'\1 role="region" aria-label="Book"', page)
         icons = node_modules(self.app) / "@fortawesome/fontawesome-free/svgs"

@@ -222,7 +222,7 @@ class StoredRuns:
 
 
 def stored_runs(name: str) -> StoredRuns:
-    """The results of ``benchmarks/NAME.py`` that the library ships.
+    """The results of ``experiments/NAME.py`` that the library ships.
 
     Raises:
         ValueError: nothing of that name is stored.

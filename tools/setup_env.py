@@ -59,7 +59,7 @@ COMPLAINTS = {
     r"No space left on device|ENOSPC|Disk quota exceeded": NO_SPACE,
     r"NewConnectionError|Failed to establish a new connection|Temporary failure in name resolution"
     r"|NameResolutionError|Connection refused|Network is unreachable|ConnectTimeout|ProxyError"
-    r"|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|ETIMEDOUT|ENETUNREACH": NO_NETWORK,
+    r"|\(from versions: none\)|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|ETIMEDOUT|ENETUNREACH": NO_NETWORK,
 }
 
 
@@ -194,7 +194,8 @@ def make_environment() -> None:
     version = "import pip; print(*pip.__version__.split('.')[:2])"
     answer = subprocess.run([python, "-c", version], capture_output=True, text=True, check=True)
     if tuple(int(number) for number in answer.stdout.split()) < NEEDS_PIP:
-        run([python, "-m", "pip", "install", "--quiet", "--upgrade", "pip"])
+        needed = "pip>=" + ".".join(map(str, NEEDS_PIP))
+        run([python, "-m", "pip", "install", "--quiet", "--upgrade", needed])
 
 
 def forget_half_installed() -> None:

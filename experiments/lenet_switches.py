@@ -1,12 +1,12 @@
 """What each modern replacement changes in LeNet-5: the runs behind the table in the chapter.
 
-    python benchmarks/lenet_switches.py [--processes 2] [--output FILE]
+    python experiments/lenet_switches.py [--processes 2] [--output FILE]
 
 Beginning with the network of the paper, one thing after the other is replaced by what is usual
 today, and every stage is trained from five seeds. For each stage the learning rate is chosen
 beforehand on a part of the training digits, so that the test digits decide nothing. All is in
-float64 with one thread, where a run gives the same digits on every machine; the chapter repeats one
-of the runs and compares. About 7 minutes of one core.
+float64 with one thread, where a run gives the same digits on every machine; the chapter repeats two
+of the arms and compares. Some 10 minutes of one core.
 """
 
 import argparse
