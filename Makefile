@@ -30,7 +30,7 @@ serve: book ## show the website on this machine (PORT=8000)
 test: ## run every test: units, chapters, website
 	@$(setup) test
 	@$(python) -m tools.build_site
-	@$(python) -m pytest --nbval -n 2 --dist=loadscope -m "not gpu and not network" \
+	@$(python) -m pytest --nbval -n 2 --dist=loadscope -m "" \
 	  && echo "make test: all passed: the library, every chapter, the website." \
 	  || { echo "make test: something failed, see above."; exit 1; }
 

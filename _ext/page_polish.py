@@ -74,7 +74,7 @@ SEARCH_SCRIPTS = re.compile(
 )
 # of sphinx-design: cards, grids and tabs
 DESIGN_FILES = re.compile(
-    r'\s*<(?:link|script)[^>]*_static/(?:sphinx-design|design-tabs)[^>]*>(?:</script>)?'
+    r"\s*<(?:link|script)[^>]*_static/(?:sphinx-design|design-tabs)[^>]*>(?:</script>)?"
 )
 # names that do not say what is written on the thing; without them, the writing is the name
 MISNAMED = re.compile(

@@ -312,6 +312,7 @@ PAPERS = {  # in the order of the book
     ),
 }
 
+
 class PrintedLayer(NamedTuple):
     """What a paper prints about one layer: trainable parameters and connections."""
 
@@ -339,10 +340,12 @@ class PrintedResult(NamedTuple):
     protocol: str
 
 
-_MNIST_TEST = "10,000 test digits, one run"
+_MNIST_TEST = "10,000 test digits, no spread given"
 LENET5_RESULTS = [  # sections III-B and III-C, figure 9
     PrintedResult("LeNet-5", 0.95, 60_000, f"20 passes, {_MNIST_TEST}"),
-    PrintedResult("LeNet-5, distorted digits added", 0.8, 600_000, f"20 passes, {_MNIST_TEST}"),
+    PrintedResult(
+        "LeNet-5, distorted digits added", 0.8, 600_000, f"each seen twice, {_MNIST_TEST}"
+    ),
     PrintedResult("fully connected, 300 hidden units", 4.7, 60_000, f"28×28 pixels, {_MNIST_TEST}"),
     PrintedResult("linear classifier", 12.0, 60_000, f"28×28 pixels, {_MNIST_TEST}"),
 ]

@@ -63,12 +63,13 @@ COMPLAINTS = {
 }
 
 
-def run(command: Sequence[str | Path], *, quiet: bool = True) -> None:
+def run(command: Sequence[str | Path], *, show: tuple[str, ...] = ()) -> None:
     """Run a command in the root of the project.
 
     Args:
         command: The program and its arguments.
-        quiet: Keep its output back, and show it only if it fails.
+        show: How lines of its output begin that are shown as it goes. All else is kept back, and
+            the end of it shown if the command fails.
 
     Raises:
         SetupError: It failed.
@@ -86,12 +87,11 @@ def run(command: Sequence[str | Path], *, quiet: bool = True) -> None:
         assert process.stdout  # for the type checker: it is a pipe
         for line in process.stdout:
             lines.append(line)
-            if not quiet:
+            if show and line.lstrip().startswith(show):
                 print(line, end="", flush=True)
     if process.returncode != 0:
         output = "".join(lines)
-        if quiet:
-            print("".join(lines[-30:]), end="", file=sys.stderr)
+        print("".join(lines[-30:]), end="", file=sys.stderr)
         for pattern, sentence in COMPLAINTS.items():
             if re.search(pattern, output):
                 raise SetupError(sentence.format(command=name))
@@ -231,7 +231,7 @@ def python_packages(stage: str) -> None:
         run([*pip, "--quiet", "--group", "book", "--constraint", "requirements.txt"])
     else:
         say("Installing all of requirements.txt (with torch some GB, several minutes) …")
-        run([*pip, "--requirement", "requirements.txt"], quiet=False)
+        run([*pip, "--requirement", "requirements.txt"], show=("Downloading", "Installing"))
         run([*pip, "--quiet", "--no-deps", "--editable", "."])
     stamp.set()
 
@@ -315,7 +315,7 @@ def debian_data() -> None:
 
     Tests compare the images that cnnlib carries with it. Without it they use other sources.
     """
-    if debian_root() and not Path("/usr/share/dataset-fashion-mnist").exists():
+    if debian_root() and not Path("/usr/share/datasets/fashion-mnist").exists():
         say(f"Installing the system package {DEBIAN_DATA} …")
         if not apt_get(DEBIAN_DATA):
             say(f"{DEBIAN_DATA} could not be installed; going on without it.")

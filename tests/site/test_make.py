@@ -145,6 +145,25 @@ def test_errors_of_commands_become_sentences(tmp_path: Path, said: str, sentence
         setup_env.run([program])
 
 
+@pytest.mark.parametrize(
+    ("tests", "lint", "status"), [(0, 0, 0), (1, 0, 1), (0, 2, 2)], ids=["good", "test", "lint"]
+)
+def test_ci_ends_with_the_closing_line_and_fails_if_a_part_fails(
+    tmp_path: Path, tests: int, lint: int, status: int
+) -> None:
+    shutil.copytree(ROOT / ".ci", tmp_path / "book/.ci")
+    closing = "===== 3 passed, 1 skipped in 65.43s (0:01:05) ====="
+    make = f"""case "$1" in
+    test) echo "$PWD"; echo "{closing}"; echo "make test: a summary"; exit {tests};;
+    lint) echo "All checks passed!"; exit {lint};; esac"""
+    executable(tmp_path / "bin/make", make)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = run("bash", tmp_path / "book/.ci/run", PATH=path)
+    assert done.stdout.splitlines()[0] == str(tmp_path / "book")
+    assert done.stdout.splitlines()[-1] == closing
+    assert done.returncode == status
+
+
 # --- what is there already -----------------------------------------------------------------------
 
 
