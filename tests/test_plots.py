@@ -69,8 +69,8 @@ def test_links_has_a_dot_per_link():
 
 
 def test_the_running_plot_fills_the_networks_up_to_the_chapter():
-    (axis,) = plots.networks("alexnet").axes
-    filled = [c.get_facecolor()[0][:3].tolist() != [1, 1, 1] for c in axis.collections]
+    dots = [dot for axis in plots.networks("alexnet").axes for dot in axis.collections]
+    filled = [dot.get_facecolor()[0][:3].tolist() != [1, 1, 1] for dot in dots]
     assert filled == [i < 2 for i in range(len(PAPERS))]
     with pytest.raises(ValueError, match="unknown paper"):
         plots.networks("perceptron")

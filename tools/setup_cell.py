@@ -51,8 +51,10 @@ from pathlib import Path
 
 NAME = "{name}"
 WHEEL = "{text}"
-copies = [d.version for d in importlib.metadata.distributions(name="cnnlib") if "+" in d.version]
-if importlib.util.find_spec("cnnlib") is None or any(f"-{{v}}-" not in NAME for v in copies):
+found = importlib.metadata.distributions(name="cnnlib")
+slim = [d.version for d in found if "+" in d.version]
+other = any(f"-{{version}}-" not in NAME for version in slim)
+if importlib.util.find_spec("cnnlib") is None or other:
     wheel = Path(tempfile.mkdtemp(), NAME)
     wheel.write_bytes(base64.b64decode(WHEEL))
 """

@@ -119,7 +119,7 @@ def images_without_alt(site: Path) -> list[str]:
     for path in pages(site):
         for image in parse(path).find_all("img"):
             alt = image.get("alt")
-            if alt is None or (not alt.strip() and not _is_decoration(image)):
+            if alt is None or (not str(alt).strip() and not _is_decoration(image)):
                 faults.append(f"{path.relative_to(site)}: {image.get('src')} has no alt text")
             elif Path(str(alt)).name == Path(unquote(str(image.get("src") or "-"))).name:
                 faults.append(f"{path.relative_to(site)}: {alt} has its file name as alt text")

@@ -164,7 +164,7 @@ def test_the_stepper_floors_steps_that_do_not_fit_and_answers_to_keys(page_at):
         torch.tensor(image)[None, None], kernel[None, None], stride=2
     )
     shown = stepper.locator(".cnn-total").inner_text()
-    assert float(shown.split()[-1].replace("−", "-")) == expected[0, 0, 1, 1]
+    assert float(shown.split("=")[-1].replace("−", "-")) == expected[0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
