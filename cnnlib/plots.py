@@ -2,7 +2,7 @@
 
 Every function returns a closed ``matplotlib.figure.Figure``: as the last line of a notebook cell it
 shows itself once. Lines differ in dash and marker as well as in colour. Charts have a white
-background; the site inverts them in dark mode (cell tag ``dark-invert``).
+background; the site inverts them in dark mode (cell tag ``dark-invert``), sheets of images are transparent (tag ``transparent``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from cnnlib import papers
@@ -27,7 +28,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=DASHES),
     "axes.spines.right": False,
@@ -87,6 +88,7 @@ def images(
     figure, axes = plt.subplots(
         rows, columns, figsize=(columns * size, rows * height), squeeze=False
     )
+    figure.set_facecolor("none")  # on dark pages no white plate behind dark images
     limit = float(pictures.abs().max())
     scale: dict[str, Any] = {"vmin": -limit, "vmax": limit} if signed else {}
     for i, axis in enumerate(axes.flat):
@@ -94,7 +96,7 @@ def images(
         if i < len(pictures):
             axis.imshow(pictures[i].numpy(), cmap="gray", interpolation="nearest", **scale)
             if titles is not None:
-                axis.set_title(titles[i], fontsize=8, pad=2)
+                axis.set_title(titles[i], fontsize=8, pad=2, color="#808080")  # on any page
     return _closed(figure)
 
 
@@ -138,7 +140,7 @@ def curves(
         axis.text(1.0, reference[0], reference[1], transform=axis.get_yaxis_transform(),
                   ha="right", va="bottom", fontsize=8)  # fmt: skip
     axis.set(xlabel=x, ylabel=label, yscale="log" if log else "linear")
-    axis.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend()
     return _closed(figure)
 
@@ -152,7 +154,8 @@ def architecture(summary: Summary) -> Figure:
     Args:
         summary: ``cnnlib.inspection.summarize(model, input_shape)``.
     """
-    stages = [("input", summary.input_shape)] + [(r.name, r.output_shape) for r in summary.rows]
+    run = [(row.name, row.output_shape) for row in summary.rows if row.output_shape is not None]
+    stages = [("input", summary.input_shape), *run]
     figure, axis = plt.subplots(figsize=(8.4, 2.2))
     pixel = 1.15 / max(shape[-1] for _, shape in stages)
     most = max(shape[0] for _, shape in stages)

@@ -1,18 +1,19 @@
 """What all interactives share: one script, one style sheet, swappable words, a static fallback."""
 
+import importlib.util
 import re
 import string
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
-try:
+if TYPE_CHECKING or importlib.util.find_spec("anywidget"):
     from anywidget import AnyWidget
-except ImportError:  # no network to install it from: chapters still run, with still pictures
+else:  # no network to install it from: chapters still run, with still pictures
 
-    class AnyWidget(traitlets.HasTraits):  # type: ignore[no-redef]
+    class AnyWidget(traitlets.HasTraits):
         """Stands in where anywidget is missing: holds the values and shows the fallback."""
 
         def _repr_mimebundle_(self, **kwargs: Any) -> Any:

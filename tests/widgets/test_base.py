@@ -138,8 +138,9 @@ def test_the_small_helpers_do_what_they_say(node_tests):
 
 def test_without_anywidget_the_fallback_is_shown():
     code = """
-import sys
-sys.modules["anywidget"] = None  # as if it were not installed
+import importlib.util
+find_spec = importlib.util.find_spec  # as if it were not installed
+importlib.util.find_spec = lambda name, *a: None if name == "anywidget" else find_spec(name, *a)
 from cnnlib.widgets import ConvStepper
 data, _ = ConvStepper(stride=2)._repr_mimebundle_()
 print(sorted(data), "<table" in data["text/html"])
