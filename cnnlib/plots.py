@@ -2,7 +2,8 @@
 
 Every function returns a closed ``matplotlib.figure.Figure``: as the last line of a notebook cell it
 shows itself once. Lines differ in dash and marker as well as in colour. Charts have a white
-background; the site inverts them in dark mode (cell tag ``dark-invert``), sheets of images are transparent (tag ``transparent``).
+background; the site inverts them in dark mode (cell tag ``dark-invert``). Sheets of images are
+transparent (cell tag ``transparent``).
 """
 
 from __future__ import annotations
