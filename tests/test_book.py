@@ -120,3 +120,17 @@ def test_a_check_compares_tensors_by_shape_then_value():
     assert "shape" in book.check(lambda x: x[:2], case, "").message
     assert "3 of 3 numbers" in book.check(lambda x: x * 2, case, "").message
     assert "tensor is expected" in book.check(lambda x: 1.0, case, "").message
+
+
+def test_stored_runs_hold_several_seeds_of_every_arm():
+    runs = book.stored_runs("lenet_switches")
+    assert all(len(arm.values("test_error")) == 5 for arm in runs.arms)
+    assert runs["linear output, softmax"].parameters == 61_706
+    assert runs["1998, MAP loss"].recipe.batch_size == 16
+    with pytest.raises(KeyError, match="no arm 'relu'"):
+        runs["relu"]
+
+
+def test_runs_that_are_not_stored_are_named_with_those_that_are():
+    with pytest.raises(ValueError, match="no stored runs 'lenet'; there are: lenet_switches"):
+        book.stored_runs("lenet")

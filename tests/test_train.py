@@ -577,7 +577,8 @@ def test_an_image_that_is_not_a_number_shows_in_the_step_that_meets_it():
 # Interruption and several processes, in processes of their own
 
 INTERRUPTED = """
-import copy, json, torch
+import copy, json, signal, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if pytest is a background job
 from test_train import Recipe, History, fit, small_net, stripes, weights
 model, history = small_net(), History()
 try:
