@@ -8,7 +8,7 @@ Three promises hold whatever goes wrong:
 * **Nobody waits for the dead.** Of several processes that want the same file one fetches it and the
   others wait, on a lock that the operating system drops when its holder ends, however it ends.
 
-The files are small enough for memory (170 MB is the largest) and are wanted there anyway. So a
+The files are small enough for memory (574 MB is the largest) and are wanted there anyway. So a
 download goes to memory, is checked there, and only then touches the disk. Where the cache cannot be
 written (read-only, full, no folder) the data are used all the same, and the log says so.
 """
@@ -19,6 +19,7 @@ import http.client
 import io
 import logging
 import os
+import secrets
 import sys
 import time
 import urllib.error
@@ -35,6 +36,7 @@ ATTEMPTS = 2  # per mirror; a second try helps after a dropped connection, not a
 PAUSE = 1.0  # seconds before the second try
 TIMEOUT = 30.0  # seconds without a byte before a mirror is given up
 CHUNK = 1 << 20  # bytes between two movements of the progress bar
+LARGEST = 1 << 30  # bytes at which a download of unknown size is given up
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +47,9 @@ class File:
 
     Args:
         name: Its name at the source and in the cache.
-        size: Bytes.
-        sha256: Checksum of the file, in hexadecimal.
+        size: Bytes; 0 if it is not known.
+        sha256: Checksum of the file, in hexadecimal; or its first digits, where only those are
+            published.
         contents: Checksum of what the gzip file holds, where known. Distributions pack such files
             again, without the time stamp in their header: other bytes, the same contents.
     """
@@ -144,7 +147,7 @@ def fetch(
 
 def check(data: bytes, file: File) -> bytes:
     """Returns ``data`` if they are the published file, else raises ``BadFile``."""
-    if hashlib.sha256(data).hexdigest() == file.sha256:
+    if hashlib.sha256(data).hexdigest().startswith(file.sha256):
         return data
     if file.contents:
         try:
@@ -196,22 +199,30 @@ def _get(url: str, file: File) -> bytes:
     """What the mirror sends, unchecked except that it is long enough."""
     request = urllib.request.Request(url, headers={"User-Agent": "cnnlib"})
     data = io.BytesIO()
-    with (
-        urllib.request.urlopen(request, timeout=TIMEOUT) as response,
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        size = file.size or int(response.headers.get("Content-Length") or 0)
         # disable=None: no bar where nobody watches (a log, a notebook's stored output)
-        tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=None) as bar,
-    ):
-        # One byte more than the published size is enough to know that this is another file.
-        while chunk := response.read(min(CHUNK, file.size + 1 - data.tell())):
-            bar.update(data.write(chunk))
-    if data.tell() < file.size:
-        raise ConnectionError(f"truncated: {data.tell():,} of {file.size:,} bytes")
+        with tqdm(total=size, desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
+            # One byte more than the published size is enough to know that this is another file.
+            while chunk := response.read(min(CHUNK, (size or LARGEST) + 1 - data.tell())):
+                bar.update(data.write(chunk))
+    if data.tell() < size:
+        raise ConnectionError(f"truncated: {data.tell():,} of {size:,} bytes")
     return data.getvalue()
 
 
-def _keep(data: bytes, path: Path) -> None:
-    """Writes a checked file into the cache, whole or not at all."""
-    part = path.with_name(path.name + ".part")
+def write(data: bytes, path: Path, *, part: Path | None = None) -> None:
+    """Writes a file, whole or not at all: until it is complete, ``path`` keeps what it had.
+
+    Args:
+        data: What the file holds.
+        path: Where it belongs; the folder must exist.
+        part: Where it grows, in the same folder; by default under a name that nobody else uses.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+    """
+    part = part or path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         try:
             with open(part, "wb") as stream:
@@ -222,6 +233,18 @@ def _keep(data: bytes, path: Path) -> None:
         except BaseException:  # Ctrl-C and a full disk alike
             part.unlink(missing_ok=True)
             raise
+    except OSError as fault:
+        reason = fault.strerror or str(fault)
+        if not path.parent.is_dir():
+            reason = f"the folder {path.parent} does not exist"
+        # the number decides of which kind the error is, so it stays a PermissionError and so on
+        raise OSError(fault.errno, reason, str(path)) from fault
+
+
+def _keep(data: bytes, path: Path) -> None:
+    """Writes a checked file into the cache, whose lock we hold."""
+    try:
+        write(data, path, part=path.with_name(path.name + ".part"))
     except OSError as fault:
         log.warning("used but not kept: %s", _failed(path, fault))
 

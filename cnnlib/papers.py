@@ -1,10 +1,9 @@
 """The papers of the book, one record each: where to find them and what they printed.
 
-Chapters, the front page and the plots take every published figure from here, so that none is typed
-twice. Errors are percentages with the protocol beside them: two errors may share a column only if
-their protocols agree. MACs are multiply-adds of convolutions and fully connected layers for one
-image. Counts that a paper prints rounded are given exactly, as counted on the network, unless the
-protocol says otherwise.
+Chapters, the front page and the plots take every published figure from here, and this module takes
+those of the networks from ``cnnlib.published``, so that none is typed twice. Errors are percentages
+with the protocol beside them: two errors may share a column only if their protocols agree. MACs are
+multiply-adds of convolutions and fully connected layers for one image.
 """
 
 from __future__ import annotations
@@ -13,28 +12,67 @@ import difflib
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cnnlib.published import parse, published
+
 
 @dataclass(frozen=True)
 class Network:
-    """One published network.
+    """The network that stands for a paper; its figures are those of ``cnnlib.published``.
 
     Attributes:
         name: the paper's name for it.
-        model: its name in ``cnnlib.list_models()`` (the chapter that teaches it adds the model).
-        parameters: trainable numbers.
-        macs: multiply-adds for one image of size ``input``.
-        input: (channels, height, width) in pixels.
-        error: percent wrong, top-5 on ImageNet unless ``protocol`` says otherwise.
-        protocol: data, crops and number of networks behind ``error``.
+        model: its name in ``cnnlib.list_models()``.
+        result: error and protocol, where the book compares by another one than the record has.
     """
 
     name: str
     model: str
-    parameters: int
-    macs: int
-    input: tuple[int, int, int]
-    error: float
-    protocol: str
+    result: tuple[float, str] | None = None
+
+    @property
+    def input(self) -> tuple[int, int, int]:
+        """(channels, height, width) in pixels."""
+        return published(self.model).input
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers, exactly; as the paper rounds them if no exact count is published."""
+        record = published(self.model)
+        return _exact(record.parameters, record.printed_parameters)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image of size ``input``, exactly or as rounded."""
+        record = published(self.model)
+        return _exact(record.macs, record.printed_macs)
+
+    @property
+    def error(self) -> float:
+        """Percent wrong: top-5 where it was published, else top-1."""
+        return self._result[0]
+
+    @property
+    def protocol(self) -> str:
+        """Data, crops and number of networks behind ``error``."""
+        return self._result[1]
+
+    @property
+    def _result(self) -> tuple[float, str]:
+        if self.result is not None:
+            return self.result
+        record = published(self.model)
+        error = record.top1_error if record.top5_error is None else record.top5_error
+        if error is None or record.protocol is None:
+            raise ValueError(f"no error is published of {self.model}")
+        return error, record.protocol
+
+
+def _exact(count: int | None, printed: str | None) -> int:
+    if count is not None:
+        return count
+    if printed is None:
+        raise ValueError("neither a count nor a printed figure is published")
+    return round(parse(printed).value)
 
 
 @dataclass(frozen=True)
@@ -58,9 +96,7 @@ class Paper:
     network: Network
 
 
-_RGB_224 = (3, 224, 224)
-
-PAPERS = {  # in the order of the book
+PAPERS = {  # in the order of the book; the first of a chapter is the one that it is about
     "lenet": Paper(
         cite="lecun1998gradient",
         authors="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner",
@@ -70,15 +106,7 @@ PAPERS = {  # in the order of the book
         url="https://doi.org/10.1109/5.726791",
         chapter="01_lenet",
         idea="Features are learned: small shared kernels, subsampling, one gradient for all of it.",
-        network=Network(
-            "LeNet-5",
-            "lenet5",
-            60_000,
-            326_520,
-            (1, 32, 32),
-            0.95,
-            "MNIST test, 60,000 training digits, no distortions, one network",
-        ),
+        network=Network("LeNet-5", "lenet5"),
     ),
     "alexnet": Paper(
         cite="krizhevsky2012imagenet",
@@ -90,13 +118,7 @@ PAPERS = {  # in the order of the book
         chapter="02_alexnet",
         idea="A large network, a million photographs and two GPUs beat hand-made features.",
         network=Network(
-            "AlexNet",
-            "alexnet",
-            60_965_224,
-            724_406_816,
-            (3, 227, 227),
-            18.2,
-            "ILSVRC-2012 validation, 10 crops, one network",
+            "AlexNet", "alexnet", (18.2, "ILSVRC-2012 validation, 10 crops, one network")
         ),
     ),
     "zfnet": Paper(
@@ -108,15 +130,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1311.2901",
         chapter="03_zfnet",
         idea="Look inside, and what you see tells you what to change.",
-        network=Network(
-            "ZFNet",
-            "zfnet",
-            62_357_608,
-            1_168_032_896,
-            _RGB_224,
-            16.5,
-            "ILSVRC-2012 validation, table 3, one network",
-        ),
+        network=Network("ZFNet", "zfnet"),
     ),
     "vgg": Paper(
         cite="simonyan2015very",
@@ -127,15 +141,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1409.1556",
         chapter="04_vgg",
         idea="Nothing but 3×3 convolutions, many of them.",
-        network=Network(
-            "VGG-16",
-            "vgg_d",
-            138_357_544,
-            15_470_264_320,
-            _RGB_224,
-            8.8,
-            "ILSVRC-2012 validation, one scale of 256, configuration D, one network",
-        ),
+        network=Network("VGG-16", "vgg_d"),
     ),
     "googlenet": Paper(
         cite="szegedy2015going",
@@ -147,15 +153,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1409.4842",
         chapter="05_googlenet",
         idea="Several kernel sizes side by side, made cheap by 1×1 convolutions.",
-        network=Network(
-            "GoogLeNet",
-            "googlenet",
-            6_998_552,
-            1_582_671_872,
-            _RGB_224,
-            10.07,
-            "ILSVRC-2014 validation, one crop, one network",
-        ),
+        network=Network("GoogLeNet", "googlenet"),
     ),
     "resnet": Paper(
         cite="he2016deep",
@@ -166,15 +164,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1512.03385",
         chapter="06_resnet",
         idea="Let layers learn what to add to their input, and depth stops hurting.",
-        network=Network(
-            "ResNet-152",
-            "resnet152",
-            60_192_808,
-            11_282_415_616,
-            _RGB_224,
-            5.71,
-            "ILSVRC-2012 validation, 10 crops, one network",
-        ),
+        network=Network("ResNet-152", "resnet152"),
     ),
     "preact_resnet": Paper(
         cite="he2016identity",
@@ -185,15 +175,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1603.05027",
         chapter="07_preact_resnet",
         idea="Keep the shortcut clean: normalise and activate before the convolution.",
-        network=Network(
-            "Pre-activation ResNet-164",
-            "preact_resnet164_cifar",
-            1_703_258,
-            244_500_992,
-            (3, 32, 32),
-            5.46,
-            "CIFAR-10 test, median of 5 runs",
-        ),
+        network=Network("Pre-activation ResNet-164", "preact_resnet164_cifar"),
     ),
     "densenet": Paper(
         cite="huang2017densely",
@@ -204,15 +186,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1608.06993",
         chapter="08_densenet",
         idea="Concatenate instead of add: every layer sees all earlier ones.",
-        network=Network(
-            "DenseNet-121",
-            "densenet121",
-            7_978_856,
-            2_834_161_664,
-            _RGB_224,
-            7.71,
-            "ILSVRC-2012 validation, one crop, one network",
-        ),
+        network=Network("DenseNet-121", "densenet121"),
     ),
     "senet": Paper(
         cite="hu2018squeeze",
@@ -223,15 +197,18 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1709.01507",
         chapter="09_senet",
         idea="Let the network turn its own channels up and down.",
-        network=Network(
-            "SE-ResNet-50",
-            "se_resnet50",
-            28_088_024,
-            3_860_488_192,
-            _RGB_224,
-            6.62,
-            "ILSVRC-2012 validation, one crop of 224, one network",
-        ),
+        network=Network("SE-ResNet-50", "se_resnet50"),
+    ),
+    "resnext": Paper(
+        cite="xie2017aggregated",
+        authors="S. Xie, R. Girshick, P. Dollár, Z. Tu, K. He",
+        title="Aggregated Residual Transformations for Deep Neural Networks",
+        venue="CVPR 2017, arXiv:1611.05431",
+        year=2016,
+        url="https://arxiv.org/abs/1611.05431",
+        chapter="09_senet",
+        idea="Many thin paths side by side are worth more than a deeper or wider one.",
+        network=Network("ResNeXt-50 (32×4d)", "resnext50_32x4d"),
     ),
     "squeezenet": Paper(
         cite="iandola2016squeezenet",
@@ -242,15 +219,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1602.07360",
         chapter="10_squeezenet",
         idea="Squeeze with 1×1, expand with few 3×3: AlexNet's accuracy in 1/50 of its size.",
-        network=Network(
-            "SqueezeNet",
-            "squeezenet1_0",
-            1_248_424,
-            818_924_576,
-            _RGB_224,
-            19.7,
-            "ILSVRC-2012 validation, one crop, one network",
-        ),
+        network=Network("SqueezeNet", "squeezenet1_0"),
     ),
     "mobilenet": Paper(
         cite="howard2017mobilenets",
@@ -262,15 +231,30 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1704.04861",
         chapter="11_mobilenet",
         idea="Split a convolution into depthwise and pointwise: eight to nine times fewer MACs.",
-        network=Network(
-            "MobileNet",
-            "mobilenet_v1_1_224",
-            4_231_976,
-            568_740_352,
-            _RGB_224,
-            29.4,
-            "ILSVRC-2012 validation, top-1 error (the paper prints no top-5), one network",
-        ),
+        network=Network("MobileNet", "mobilenet_v1_1_224"),
+    ),
+    "mobilenet_v2": Paper(
+        cite="sandler2018mobilenetv2",
+        authors="M. Sandler, A. Howard, M. Zhu, A. Zhmoginov, L.-C. Chen",
+        title="MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+        venue="CVPR 2018, arXiv:1801.04381",
+        year=2018,
+        url="https://arxiv.org/abs/1801.04381",
+        chapter="11_mobilenet",
+        idea="Widen inside a block, keep the shortcut narrow, and leave its end linear.",
+        network=Network("MobileNetV2", "mobilenet_v2_1"),
+    ),
+    "mobilenet_v3": Paper(
+        cite="howard2019searching",
+        authors="A. Howard, M. Sandler, G. Chu, L.-C. Chen, B. Chen, M. Tan, W. Wang, Y. Zhu, "
+        "R. Pang, V. Vasudevan, Q. V. Le, H. Adam",
+        title="Searching for MobileNetV3",
+        venue="ICCV 2019, arXiv:1905.02244",
+        year=2019,
+        url="https://arxiv.org/abs/1905.02244",
+        chapter="11_mobilenet",
+        idea="Search by time on a real phone, then finish by hand.",
+        network=Network("MobileNetV3-Large", "mobilenet_v3_large_1"),
     ),
     "nasnet": Paper(
         cite="zoph2018learning",
@@ -281,15 +265,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1707.07012",
         chapter="12_nasnet",
         idea="Search for a small cell on small images, then stack it for large ones.",
-        network=Network(
-            "NASNet-A (6 @ 4032)",
-            "nasnet_a_large",
-            88_900_000,
-            23_800_000_000,
-            (3, 331, 331),
-            3.8,
-            "ILSVRC-2012 validation, one crop of 331, one network; counts as rounded in table 2",
-        ),
+        network=Network("NASNet-A (6 @ 4032)", "nasnet_a_large"),
     ),
     "efficientnet": Paper(
         cite="tan2019efficientnet",
@@ -300,15 +276,7 @@ PAPERS = {  # in the order of the book
         url="https://arxiv.org/abs/1905.11946",
         chapter="13_efficientnet",
         idea="Scale depth, width and resolution together, by one rule.",
-        network=Network(
-            "EfficientNet-B0",
-            "efficientnet_b0",
-            5_288_548,
-            385_814_752,
-            _RGB_224,
-            6.7,
-            "ILSVRC-2012 validation, one crop of 224, one network",
-        ),
+        network=Network("EfficientNet-B0", "efficientnet_b0"),
     ),
 }
 
@@ -349,6 +317,14 @@ LENET5_RESULTS = [  # sections III-B and III-C, figure 9
     PrintedResult("fully connected, 300 hidden units", 4.7, 60_000, f"28×28 pixels, {_MNIST_TEST}"),
     PrintedResult("linear classifier", 12.0, 60_000, f"28×28 pixels, {_MNIST_TEST}"),
 ]
+
+
+def by_chapter() -> dict[str, Paper]:
+    """The paper that each chapter is about, by its key: the first of the chapter's papers."""
+    first: dict[str, str] = {}
+    for key, record in PAPERS.items():
+        first.setdefault(record.chapter, key)
+    return {key: PAPERS[key] for key in first.values()}
 
 
 def paper(key: str) -> Paper:

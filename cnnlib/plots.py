@@ -218,24 +218,28 @@ _LABEL_PLACES = {  # where a name stands beside its dot, in points, so that no t
 
 
 def networks(highlight: str | None = None) -> Figure:
-    """The book's running plot: parameters of each paper's network against its year.
+    """The book's running plot: parameters of each chapter's network against its year.
 
     The area of a dot grows with the logarithm of its MACs. Networks up to ``highlight`` are filled.
 
     Args:
-        highlight: key of a paper; ``None`` fills all.
+        highlight: key of a paper that a chapter is about; ``None`` fills all.
 
     Raises:
-        ValueError: unknown paper.
+        ValueError: unknown paper, or one of those that share a chapter with another.
     """
-    last = len(papers.PAPERS) if highlight is None else 0
+    shown = papers.by_chapter()
+    last = len(shown) if highlight is None else 0
     if highlight is not None:
-        papers.paper(highlight)
-        last = list(papers.PAPERS).index(highlight) + 1
+        chapter = papers.paper(highlight).chapter
+        if highlight not in shown:
+            main = next(key for key, paper in shown.items() if paper.chapter == chapter)
+            raise ValueError(f"{highlight!r} has no dot of its own; its chapter is about {main!r}")
+        last = list(shown).index(highlight) + 1
     figure, (early, late) = plt.subplots(  # the axis of years is cut: nothing between 1999 and 2011
         1, 2, figsize=(7.6, 4.2), sharey=True, gridspec_kw={"width_ratios": [1, 7]}
     )
-    for i, (key, paper) in enumerate(papers.PAPERS.items()):
+    for i, (key, paper) in enumerate(shown.items()):
         network, axis = paper.network, early if paper.year < 2005 else late
         area = 14 * max(1.0, math.log10(network.macs / 1e5)) ** 1.6
         axis.scatter(

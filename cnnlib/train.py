@@ -185,11 +185,13 @@ def fit(
     dropout, which each process draws for itself).
 
     Args:
-        model: maps images (N, C, H, W) to scores (N, classes).
+        model: maps images (N, C, H, W) to scores (N, classes); while it trains, perhaps to a tuple
+            that begins with them.
         train: images to learn from.
         test: images measured after each epoch; they never influence the weights.
         recipe: how to train.
-        loss: maps scores and labels to the mean loss over the images.
+        loss: maps what the network returns, in training and in evaluation mode, and the labels to
+            the mean loss over the images.
         seed: of all chance during training: order of the images, augmentation and dropout. The
             initial weights are drawn before; see `seed_everything`.
         device: "cpu", "cuda", or "auto" for CUDA where there is such a device.
@@ -248,6 +250,8 @@ def fit(
                     # Numbers stay on the device: reading one here would make a GPU wait.
                     losses.append(value.detach())
                     sizes.append(len(labels))
+                    if isinstance(scores, tuple):  # those of auxiliary heads follow
+                        scores = scores[0]
                     wrong += (scores.argmax(1) != answers).sum()
                     bar.update()
 

@@ -78,6 +78,16 @@ class Handler(BaseHTTPRequestHandler):
     def endless(self):
         self.send(CONTENT * 50)
 
+    def unending(self):
+        """Does not say how much there is."""
+        self.send_response(200)
+        self.end_headers()
+        try:
+            for _ in range(100):
+                self.wfile.write(CONTENT)
+        except ConnectionError:
+            pass  # the client has read enough
+
     def cut(self):
         self.send(CONTENT[:1000], length=len(CONTENT))
 
@@ -134,6 +144,57 @@ def names(folder: Path) -> set[str]:
 
 def refuse() -> list[str]:
     pytest.fail("the mirrors were asked although there was no need")
+
+
+# Files of which less is published
+
+PARTLY = fetch.File(FILE.name, size=0, sha256=FILE.sha256[:8])
+
+
+def fetch_partly_known(server, folder, name: str) -> bytes:
+    return fetch.fetch(PARTLY, folder, mirrors=lambda: [server.url(name)])
+
+
+def test_the_first_digits_of_a_checksum_suffice_and_so_does_an_unknown_size(server, tmp_path):
+    assert fetch_partly_known(server, tmp_path, "good") == CONTENT
+    assert names(tmp_path) == {FILE.name}
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [("wrong", "wrong checksum"), ("cut", "truncated: 1,000 of 200,000 bytes")],
+)
+def test_a_damaged_file_of_unknown_size_is_not_kept(server, tmp_path, answer, why):
+    with pytest.raises(OSError, match=why):
+        fetch_partly_known(server, tmp_path, answer)
+    assert not names(tmp_path)
+
+
+def test_a_file_of_unknown_size_does_not_go_on_for_ever(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "LARGEST", 300_000)
+    with pytest.raises(OSError, match="wrong checksum"):
+        fetch_partly_known(server, tmp_path, "unending")
+    assert not names(tmp_path)
+
+
+# Writing
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    fetch.write(b"old", path)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for step in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, step, full)
+            with pytest.raises(OSError, match="No space left on device: .*file"):
+                fetch.write(b"new", path)
+        assert path.read_bytes() == b"old" and names(tmp_path) == {"file"}
+    with pytest.raises(FileNotFoundError, match="the folder .* does not exist"):
+        fetch.write(b"new", tmp_path / "missing" / "file")
 
 
 # Sources, in their order

@@ -1,5 +1,6 @@
 """The records of the papers hold together, and agree with the networks that exist."""
 
+import math
 import re
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import torch
 
 from cnnlib import papers
 from cnnlib.inspection import count_macs, count_parameters
-from cnnlib.models import create_model, lenet, list_models
+from cnnlib.models import create_model, lenet
+from cnnlib.published import parse, published
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,14 +25,54 @@ def test_every_paper_is_in_the_bibliography(key):
 
 
 @pytest.mark.parametrize("key", papers.PAPERS)
-def test_the_figures_are_those_of_the_network_once_it_exists(key):
+def test_the_figures_are_those_of_the_network(key):
     network = papers.paper(key).network
-    if network.model not in list_models():
-        pytest.skip(f"{network.model} is still to be written")
+    record = published(network.model)
+    assert network.input == record.input and record.paper == key
     with torch.device("meta"):
         model = create_model(network.model)
-    assert count_parameters(model) == network.parameters
-    assert count_macs(model, network.input) == network.macs
+    counts = count_parameters(model), count_macs(model, network.input)
+    if record.parameters is not None:
+        assert (network.parameters, network.macs) == counts
+    else:  # as the paper rounds them
+        assert network.parameters == round(parse(record.printed_parameters).value)
+        assert network.macs == round(parse(record.printed_macs).value)
+        assert math.isclose(network.parameters, counts[0], rel_tol=0.01)
+        assert math.isclose(network.macs, counts[1], rel_tol=0.01)
+
+
+@pytest.mark.parametrize("key", papers.PAPERS)
+def test_every_network_has_an_error_with_its_protocol(key):
+    network = papers.paper(key).network
+    assert 0 < network.error < 50
+    assert re.match(r"(MNIST|CIFAR-10|ILSVRC-201[24]) (test|validation), ", network.protocol)
+
+
+def test_errors_are_top_5_where_the_paper_prints_it():
+    assert papers.paper("vgg").network.error == 8.8
+    assert papers.paper("mobilenet").network.error == 29.4
+    assert "top-1" in papers.paper("mobilenet").network.protocol
+
+
+def test_alexnet_is_compared_by_its_error_on_the_data_of_the_others():
+    assert published("alexnet").top5_error == 17.0 and "2010" in published("alexnet").protocol
+    network = papers.paper("alexnet").network
+    assert network.error == 18.2 and network.protocol.startswith("ILSVRC-2012 validation")
+
+
+def test_a_network_without_a_published_error_is_no_papers_network():
+    with pytest.raises(ValueError, match="no error is published of lenet5_modern"):
+        _ = papers.Network("LeNet", "lenet5_modern").error
+    with pytest.raises(ValueError, match="neither a count nor a printed figure"):
+        _ = papers.Network("LeNet", "lenet5_modern").macs
+
+
+def test_each_chapter_is_about_the_first_of_its_papers():
+    main = papers.by_chapter()
+    chapters = [paper.chapter for paper in papers.PAPERS.values()]
+    assert [paper.chapter for paper in main.values()] == sorted(set(chapters))
+    assert {"senet", "mobilenet"} <= set(main)
+    assert main.keys().isdisjoint({"resnext", "mobilenet_v2", "mobilenet_v3"})
 
 
 def test_papers_follow_the_chapters():

@@ -12,7 +12,7 @@ import torch
 from cnnlib import plots
 from cnnlib.inspection import summarize
 from cnnlib.models import lenet
-from cnnlib.papers import PAPERS
+from cnnlib.papers import by_chapter
 
 
 def test_images_draws_each_image_once_and_hides_the_rest():
@@ -71,9 +71,11 @@ def test_links_has_a_dot_per_link():
 def test_the_running_plot_fills_the_networks_up_to_the_chapter():
     dots = [dot for axis in plots.networks("alexnet").axes for dot in axis.collections]
     filled = [dot.get_facecolor()[0][:3].tolist() != [1, 1, 1] for dot in dots]
-    assert filled == [i < 2 for i in range(len(PAPERS))]
+    assert filled == [i < 2 for i in range(len(by_chapter()))]
     with pytest.raises(ValueError, match="unknown paper"):
         plots.networks("perceptron")
+    with pytest.raises(ValueError, match="'mobilenet_v2' has no dot .* about 'mobilenet'"):
+        plots.networks("mobilenet_v2")
 
 
 def test_the_same_drawing_is_the_same_file():

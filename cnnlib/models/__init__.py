@@ -3,17 +3,54 @@
 import difflib
 import fnmatch
 import inspect
+from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 
-from .lenet import MODERN, LeNet5
+from . import (
+    alexnet,
+    densenet,
+    efficientnet,
+    googlenet,
+    lenet,
+    mobilenet,
+    mobilenet_v2,
+    mobilenet_v3,
+    nasnet,
+    preact_resnet,
+    resnet,
+    resnext,
+    senet,
+    squeezenet,
+    vgg,
+    zfnet,
+)
 
 __all__ = ["MODELS", "create_model", "list_models"]
 
-MODELS: dict[str, tuple[type[nn.Module], dict]] = {  # in order of publication
-    # name -> class and the arguments that make it this variant
-    "lenet5": (LeNet5, {}),
-    "lenet5_modern": (LeNet5, MODERN),
+# name -> class and the arguments that make it this variant; each module lists its own at its end
+MODELS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
+    name: variant
+    for module in (  # in order of publication
+        lenet,
+        alexnet,
+        zfnet,
+        vgg,
+        googlenet,
+        resnet,
+        squeezenet,
+        preact_resnet,
+        densenet,
+        resnext,
+        mobilenet,
+        nasnet,
+        senet,
+        mobilenet_v2,
+        mobilenet_v3,
+        efficientnet,
+    )
+    for name, variant in module.MODELS.items()
 }
 
 
@@ -37,7 +74,9 @@ def create_model(
         ValueError: an unknown name or option, or a value that the network does not accept.
     """
     if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}{_nearest(name, MODELS)}; {_all(MODELS)}")
+        raise ValueError(
+            f"unknown model {name!r}{_nearest(name, MODELS, 3)}; list_models() names all {len(MODELS)}"
+        )
     network, variant = MODELS[name]
     accepted = list(inspect.signature(network).parameters)
     for option in options:
@@ -50,10 +89,10 @@ def create_model(
     return network(**(variant | given | options))
 
 
-def _nearest(name: str, known) -> str:
-    near = difflib.get_close_matches(str(name).lower(), known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _nearest(name: str, known: Iterable[str], count: int = 1) -> str:
+    near = difflib.get_close_matches(str(name).lower(), known, n=count)
+    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
 
 
-def _all(known) -> str:
+def _all(known: Iterable[str]) -> str:
     return f"there are {', '.join(known)}"

@@ -3,7 +3,8 @@
 A layer is here only if the papers that use it define the same thing; else each writes its own.
 """
 
-from collections.abc import Callable, Collection
+import itertools
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,6 +18,7 @@ def check_images(
 
     Args:
         images: what came; (N, in_channels, H, W) in floating point is wanted.
+        in_channels: channels that the network takes.
         smallest: height and width, in pixels, that the network needs at least.
         exactly: the one height and width that its fully connected layers fit; None if any will do.
 
@@ -64,11 +66,54 @@ def check_positive(**numbers: float) -> None:
             raise ValueError(f"{name} must be above 0; got {number}")
 
 
+def check_share(**numbers: float) -> None:
+    """Raises a ValueError that names the first of the arguments that is not in [0, 1)."""
+    for name, number in numbers.items():
+        if not 0 <= number < 1:
+            raise ValueError(f"{name} must be a share, at least 0 and below 1; got {number}")
+
+
 def check_counts(**numbers: int) -> None:
     """Raises a ValueError that names the first of the arguments that is not 1, 2, 3, ..."""
     for name, number in numbers.items():
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} must be a whole number of at least 1; got {number}")
+
+
+def map_side(chain: nn.Module, image_size: int) -> int:
+    """Height and width of what a chain of convolutions and poolings makes of a square image.
+
+    For networks whose fully connected layers fit one size of maps only.
+
+    Args:
+        chain: its layers are listed in the order in which they run; those that are neither keep
+            the size. Kernels, strides and padding are alike along both axes.
+        image_size: height and width of the images, in pixels.
+
+    Raises:
+        ValueError: nothing is left of such images; names the smallest that work.
+    """
+    check_counts(image_size=image_size)
+    windows = [m for m in chain.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d)]
+
+    def left_of(side: int) -> int:
+        for window in windows:
+            kernel, stride, padding = (
+                length if isinstance(length, int) else int(length[0])
+                for length in (window.kernel_size, window.stride, window.padding)
+            )
+            ceil = isinstance(window, nn.MaxPool2d) and window.ceil_mode
+            places = side + 2 * padding - kernel + (stride - 1 if ceil else 0)
+            side = max(places // stride + 1, 0)
+        return side
+
+    if not left_of(image_size):
+        smallest = next(side for side in itertools.count(image_size) if left_of(side))
+        raise ValueError(
+            f"image_size must be at least {smallest}; got {image_size}: the poolings and strides "
+            "would leave nothing for the fully connected layers"
+        )
+    return left_of(image_size)
 
 
 @torch.no_grad()
@@ -78,7 +123,7 @@ def init_he(model: nn.Module) -> None:
     So a chain of ReLUs keeps the size of its signals. Applies to convolutions and linear layers.
     """
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear) and not layer.weight.is_meta:  # slow on meta
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -128,14 +173,18 @@ class Conv2dSame(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        pads = [
-            same_padding(size, kernel, stride, dilation)
-            for size, kernel, stride, dilation in zip(
-                input.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True
-            )
-        ]
-        (top, bottom), (left, right) = pads
-        return super().forward(F.pad(input, (left, right, top, bottom)))
+        return super().forward(pad_same(input, self.kernel_size, self.stride, self.dilation))
+
+
+@fx.wrap  # a tracer keeps it as one operation, since it depends on the size of the maps
+def pad_same(
+    maps: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> Tensor:
+    """Zeros around maps (N, C, H, W), as many as TensorFlow's ``SAME`` adds."""
+    height, width = maps.shape[2:]
+    top, bottom = same_padding(height, kernel[0], stride[0], dilation[0])
+    left, right = same_padding(width, kernel[1], stride[1], dilation[1])
+    return F.pad(maps, (left, right, top, bottom))
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -164,8 +213,8 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        kept = torch.rand((len(x),) + (1,) * (x.ndim - 1), dtype=x.dtype, device=x.device)
-        return x * (kept >= self.rate) / (1 - self.rate)
+        kept = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(1 - self.rate)
+        return x * kept.div_(1 - self.rate)  # one number per image: the maps are read only once
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"

@@ -332,3 +332,9 @@ def count_connections(model: LeNet5) -> dict[str, int]:
         biases = any(isinstance(layer, Subsampling) for layer in stages[name])
         counts[name] = (4 + biases) * maps * side[name] ** 2
     return counts
+
+
+MODELS: dict[str, tuple[type[nn.Module], dict]] = {
+    "lenet5": (LeNet5, {}),
+    "lenet5_modern": (LeNet5, MODERN),
+}

@@ -12,7 +12,7 @@ import numpy as np
 import traitlets
 from torch import nn
 
-from cnnlib.deploy import Program, to_program
+from cnnlib.program import Program, to_program
 from cnnlib.widgets.base import Widget
 
 
@@ -24,7 +24,7 @@ class DigitPad(Widget):
     scores and as the maps of every stage.
 
     Args:
-        model: The trained network (see `cnnlib.deploy.to_program` for what it may consist of), or a
+        model: The trained network (see `cnnlib.program.to_program` for what it may consist of), or a
             `Program` made from one.
         low: Value of the background that the network was trained with.
         high: Value of full ink.
@@ -85,7 +85,7 @@ class DigitPad(Widget):
     }
     _source = Path(__file__)
 
-    ops = traitlets.List(help="the program, see cnnlib.deploy").tag(sync=True)
+    ops = traitlets.List(help="the program, see cnnlib.program").tag(sync=True)
     weights = traitlets.Bytes(help="little-endian float16").tag(sync=True)
     low = traitlets.Float().tag(sync=True)
     high = traitlets.Float().tag(sync=True)

@@ -1,4 +1,4 @@
-// Runs a program exported by cnnlib/deploy.py: a trained network in plain JavaScript, on float32.
+// Runs a program exported by cnnlib/program.py: a trained network in plain JavaScript, on float32.
 // Maps of shape [channels, height, width] are one Float32Array, row by row; a vector has [length].
 
 /** Half-precision numbers (a DataView, little-endian) as float32. */

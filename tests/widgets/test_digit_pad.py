@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnnlib.deploy import to_program
+from cnnlib.program import to_program
 from cnnlib.models.lenet import MODERN, LeNet5
 from cnnlib.widgets import DigitPad
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cnnlib.deploy import to_program
+from cnnlib.program import to_program
 from cnnlib.models.lenet import LeNet5
 from cnnlib.widgets import ConvStepper, DigitPad
 
