@@ -17,6 +17,7 @@ Prints a table, and writes ``benchmarks/results/networks.json`` and ``networks.s
 import argparse
 import json
 import math
+import os
 import platform
 import resource
 import statistics
@@ -33,8 +34,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnlib import deploy, weights
+from cnnlib import deploy, renaming
 from cnnlib.models import create_model
+from cnnlib.models.densenet import without_copies
 
 RESULTS = Path(__file__).with_name("results")
 SIZE = 224
@@ -85,7 +87,7 @@ def build(network: Shared, library: str) -> nn.Module | None:
 
 def same_function(ours: nn.Module, theirs: nn.Module, network: Shared) -> None:
     """Gives ours their weights and stops the benchmark unless the scores are the same."""
-    ours.load_state_dict(weights.from_torchvision(theirs.state_dict(), network.ours))
+    ours.load_state_dict(renaming.from_torchvision(ours, theirs.state_dict()))
     images = torch.randn(1, 3, SIZE, SIZE)
     with torch.inference_mode():
         expected, actual = theirs.eval()(images), ours.eval()(images)
@@ -147,6 +149,9 @@ def measure(network: Shared, batch: int, passes: int, threads: int) -> dict[str,
     ways = {name: inference(model.eval(), images) for name, model in theirs.items()}
     ways["eager"] = inference(ours.eval(), images)
     ways["folded"] = inference(deploy.fuse(ours), images)
+    ways["channels_last"] = inference(deploy.optimize(ours, images, backend="eager"), images)
+    if network.ours.startswith("densenet"):
+        ways["without copies"] = inference(without_copies(ours), nhwc)
     ways["deployed"] = inference(deploy.optimize(ours, images), images)
     answering = in_turns(ways, passes, clock)
     del ways
@@ -176,15 +181,13 @@ def measure(network: Shared, batch: int, passes: int, threads: int) -> dict[str,
         },
         "inference": {
             "milliseconds_per_image": per_image(answering),
-            "ratio_eager": beside(answering, "eager"),
-            "ratio_folded": beside(answering, "folded"),
-            "ratio": beside(answering, "deployed"),
+            "ratio": {way: beside(answering, way) for way in answering if way not in LIBRARIES},
         },
     }
 
 
 def peak_growth(network: Shared, library: str, batch: int) -> int:
-    """Bytes by which the peak of this process grows in its second training step."""
+    """Bytes by which the peak of this process grows in its first training step."""
     model = build(network, library)
     if model is None:
         raise ValueError(f"{library} has no {network.ours}")
@@ -203,10 +206,18 @@ def _resident() -> int:
 
 
 def memory(network: Shared, library: str, batch: int, **options: Any) -> int:
-    """`peak_growth` in a process of its own."""
+    """`peak_growth` in a process of its own.
+
+    There every tensor is memory mapped for it alone and given back with it, so that the peak is
+    that of the tensors alive together and not of what the allocator keeps for later.
+    """
     command = [sys.executable, __file__, "--memory", network.ours, library, json.dumps(options)]
     printed = subprocess.run(
-        [*command, "--batch", str(batch)], check=True, capture_output=True, text=True
+        [*command, "--batch", str(batch)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},
     )
     return int(printed.stdout.split()[-1])
 
@@ -220,9 +231,10 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Geometric means over the networks, and the worst of each."""
     kinds = {
         "training": lambda row: row["training"]["ratio"],
-        "inference, eager": lambda row: row["inference"]["ratio_eager"],
-        "inference, folded": lambda row: row["inference"]["ratio_folded"],
-        "inference, deployed": lambda row: row["inference"]["ratio"],
+        "inference, eager": lambda row: row["inference"]["ratio"]["eager"],
+        "inference, folded": lambda row: row["inference"]["ratio"]["folded"],
+        "inference, channels_last": lambda row: row["inference"]["ratio"]["channels_last"],
+        "inference, deployed": lambda row: row["inference"]["ratio"]["deployed"],
     }
     return {
         kind: {
@@ -249,24 +261,25 @@ def table(record: dict[str, Any]) -> str:
         "Ratios below 1: ours takes less time.",
         "",
         "| network | training step / torchvision | / timm | inference, eager / torchvision "
-        "| folded | deployed | deployed / timm |",
-        "|---|---|---|---|---|---|---|",
+        "| folded | and channels_last | deployed | deployed / timm |",
+        "|---|---|---|---|---|---|---|---|",
     ]
 
     def cells(*ratios: float | None) -> str:
         return " | ".join("–" if r is None else f"{r:.2f}" for r in ratios)
 
     for row in record["rows"]:
-        training, answering = row["training"], row["inference"]
+        training, answering = row["training"], row["inference"]["ratio"]
         lines.append(
             f"| {row['network']} | "
             + cells(
                 training["ratio"]["torchvision"],
                 training["ratio"].get("timm"),
-                answering["ratio_eager"]["torchvision"],
-                answering["ratio_folded"]["torchvision"],
-                answering["ratio"]["torchvision"],
-                answering["ratio"].get("timm"),
+                answering["eager"]["torchvision"],
+                answering["folded"]["torchvision"],
+                answering["channels_last"]["torchvision"],
+                answering["deployed"]["torchvision"],
+                answering["deployed"].get("timm"),
             )
             + " |"
         )
@@ -281,6 +294,7 @@ def table(record: dict[str, Any]) -> str:
                     ("training", "timm"),
                     ("inference, eager", "torchvision"),
                     ("inference, folded", "torchvision"),
+                    ("inference, channels_last", "torchvision"),
                     ("inference, deployed", "torchvision"),
                     ("inference, deployed", "timm"),
                 ]
@@ -288,6 +302,10 @@ def table(record: dict[str, Any]) -> str:
         )
         + " |"
     )
+    for row in record["rows"]:
+        if "without copies" in row["inference"]["ratio"]:
+            beside = row["inference"]["ratio"]["without copies"]["torchvision"]
+            lines += ["", f"{row['network']} by `without_copies`, PyTorch alone: {beside:.2f}."]
     lines += ["", "| memory of a training step | MB |", "|---|---|"]
     lines += [f"| {way} | {bytes_ / 1e6:,.0f} |" for way, bytes_ in record["memory"].items()]
     return "\n".join(lines) + "\n"
@@ -305,8 +323,8 @@ def plot(record: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 0.4 * len(rows) + 1.2))
     for label, marker, of in [
         ("training step", "s", lambda row: row["training"]["ratio"]),
-        ("inference, eager", "o", lambda row: row["inference"]["ratio_eager"]),
-        ("inference, deployed", "^", lambda row: row["inference"]["ratio"]),
+        ("inference, channels_last", "o", lambda row: row["inference"]["ratio"]["channels_last"]),
+        ("inference, deployed", "^", lambda row: row["inference"]["ratio"]["deployed"]),
     ]:
         axes.plot([of(row)["torchvision"] for row in rows], places, marker, label=label)
     axes.axvline(1, color="black", linewidth=1)

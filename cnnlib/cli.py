@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         add(commands)
     try:
         given = parser.parse_args(arguments)
-        return given.run(given)
+        code = given.run(given)
+        sys.stdout.flush()  # while a reader who has left can still be dealt with
+        return code
     except SystemExit as stop:  # of argparse: after --help, or after a sentence on stderr
         return stop.code if isinstance(stop.code, int) else 2
     except (ValueError, TypeError) as error:  # the networks' own words

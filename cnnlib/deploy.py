@@ -83,8 +83,7 @@ def fuse(model: nn.Module) -> nn.Module:
     an activation that alone reads it works in place. For inference only: it cannot be trained on.
 
     Args:
-        model: any network that ``torch.fx`` can follow; see `plan_fusion` for what is folded. What
-            it does on other inputs than images does not matter.
+        model: any network that ``torch.fx`` can follow; see `plan_fusion` for what is folded.
 
     Raises:
         TypeError: ``torch.fx`` cannot follow the network's ``forward``.
@@ -284,12 +283,12 @@ def _adds_zeros(layer: nn.Module) -> bool:
     if isinstance(layer, nn.Linear):
         return False
     assert isinstance(layer, nn.modules.conv._ConvNd)
-    if set(layer.kernel_size) == {1} and isinstance(layer, Conv2dSame):
-        return False
-    if isinstance(layer, Conv2dSame) or layer.padding == "same":
-        return set(layer.kernel_size) != {1}
+    if isinstance(layer, Conv2dSame):
+        return set(layer.kernel_size) != {1} or any(layer.padding)
     if layer.padding_mode != "zeros":  # then what is added is normalised like the rest
         return False
+    if layer.padding == "same":
+        return set(layer.kernel_size) != {1}
     return layer.padding != "valid" and any(layer.padding)
 
 

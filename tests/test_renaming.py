@@ -9,15 +9,14 @@ from cnnlib import renaming, weights
 from cnnlib.models import create_model, efficientnet
 from tests.models.transplant import randomize
 
-# pixels of the images: small ones suffice where the network takes any
+# pixels of the images: small ones suffice where a network takes any
 SIZES = {"alexnet_owt": 224} | {name: 224 for name in weights.TORCHVISION if name[:3] == "vgg"}
-LARGE = [  # more than a second, or hundreds of megabytes
-    *(name for name in SIZES),
-    *(f"efficientnet_b{number}" for number in range(2, 8)),
-    *("resnet101_v1_5", "resnet152_v1_5", "densenet161", "densenet169", "densenet201"),
+QUICK = [  # one of each family, where one takes no more than a second or two
+    *("googlenet_bn_aux", "resnet18", "resnext50_32x4d", "densenet121", "squeezenet1_1"),
+    *("mobilenet_v2_1", "mobilenet_v3_small_1", "efficientnet_b0"),
 ]
 NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else [])
+    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
     for name in weights.TORCHVISION
 ]
 

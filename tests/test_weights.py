@@ -249,14 +249,26 @@ def test_a_file_of_something_else_is_refused(publish):
         load_pretrained(create_model("resnet18"))
 
 
-def test_a_network_of_the_same_sizes_that_computes_something_else_is_refused(publish):
-    publish(stored(randomize(torchvision.models.resnet50()).float().state_dict()))
-    model = create_model("resnet50")  # the paper's: its strides are in other places
+@pytest.mark.parametrize(
+    ("wrong", "options", "right", "builder"),
+    [
+        ("efficientnet_b0", {"padding": "same"}, "efficientnet_b0", "efficientnet_b0"),
+        # the paper's has its strides in other places
+        pytest.param("resnet50", {}, "resnet50_v1_5", "resnet50", marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_of_the_same_sizes_that_computes_something_else_is_refused(
+    publish, wrong, options, right, builder
+):
+    publish(stored(randomize(torchvision.models.get_model(builder)).float().state_dict()))
+    load_pretrained(create_model(right))
+    model = create_model(wrong, **options)
     before = numbers(model)
-    with pytest.raises(ValueError, match=r"something else with them.*create_model\('resnet50_v1_5"):
+    with pytest.raises(
+        ValueError, match=rf"something else with them; take create_model\('{right}'"
+    ):
         load_pretrained(model)
     assert unchanged(model, before)
-    load_pretrained(create_model("resnet50_v1_5"))
 
 
 @pytest.mark.parametrize(

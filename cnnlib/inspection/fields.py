@@ -193,6 +193,13 @@ def _keep_place(given: Given, source: Tensor, fields: Fields, output: Tensor) ->
     return fields if kept else None
 
 
+def _index(given: Given, source: Tensor, fields: Fields, output: Tensor) -> State:
+    """Values picked by a list of numbers, as in ``maps[:, [2, 0, 1]]``."""
+    picked = [(axis, index) for axis, index in enumerate(given["indices"]) if index is not None]
+    one = len(picked) == 1 and picked[0][1].ndim == 1 and picked[0][0] < source.ndim - 2
+    return fields if one else None
+
+
 def _permute(given: Given, source: Tensor, fields: Fields, output: Tensor) -> State:
     last = [d % source.ndim for d in given["dims"][-2:]]
     return fields if last == [source.ndim - 2, source.ndim - 1] else None
@@ -222,6 +229,7 @@ RULES: dict[str, Callable[[Given, Tensor, Fields, Tensor], State]] = {
         ("unbind", "split", "split_with_sizes", "_softmax", "_log_softmax"), _keep_place
     ),
     "expand": lambda given, source, fields, output: _meet([(source, fields)], output),
+    "index": _index,
     "permute": _permute,
 }
 POINTWISE = frozenset(("hardswish", "prelu", "_prelu_kernel", "rsub"))  # PyTorch does not say so

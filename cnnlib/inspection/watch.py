@@ -304,7 +304,7 @@ def _perform(func: Any, name: str, given: dict, args: tuple, kwargs: dict | None
         shape = _shape_after(name, given, maps)
         if shape is not None:
             result = maps.new_empty(shape)
-            if maps.is_contiguous(memory_format=torch.channels_last):
+            if not maps.is_contiguous() and maps.is_contiguous(memory_format=torch.channels_last):
                 result = result.to(memory_format=torch.channels_last)
             if name == "max_pool2d_with_indices":
                 return result, torch.empty_like(result, dtype=torch.int64)

@@ -75,7 +75,8 @@ def create_model(
     """
     if name not in MODELS:
         raise ValueError(
-            f"unknown model {name!r}{_nearest(name, MODELS, 3)}; list_models() names all {len(MODELS)}"
+            f"unknown model {name!r}{_nearest(name, MODELS, 3)}; "
+            f"list_models() names all {len(MODELS)}"
         )
     network, variant = MODELS[name]
     accepted = list(inspect.signature(network).parameters)

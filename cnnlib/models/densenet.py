@@ -64,7 +64,7 @@ def layers_per_block(depth: int, *, bottleneck: bool, blocks: int = 3) -> tuple[
 
 
 class DenseLayer(nn.Sequential):
-    """H in eq. 2, the composite function: (N, C, H, W) -> (N, k, H, W).
+    """H in eq. 2, the composite function, of maps with C channels in all -> (N, k, H, W).
 
     BN-ReLU-3x3; with a bottleneck BN-ReLU-1x1-BN-ReLU-3x3 (Section 3).
 
@@ -93,6 +93,9 @@ class DenseLayer(nn.Sequential):
         self.conv2 = nn.Conv2d(width, growth_rate, 3, padding=1, bias=False)
         if dropout:
             self.dropout2 = nn.Dropout(dropout)
+
+    def forward(self, *features: Tensor) -> Tensor:
+        return super().forward(torch.cat(features, 1))
 
 
 class DenseBlock(nn.Module):
@@ -132,19 +135,23 @@ class DenseBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         features = [maps]
-        for layer in self.layers:
-            features.append(self._next(layer, features))  # eq. 2: x_l = H_l([x_0, ..., x_l-1])
+        for layer in self.layers:  # eq. 2: x_l = H_l([x_0, x_1, ..., x_l-1])
+            features.append(run(layer, *features, keep=not self.memory_saving))
         return torch.cat(features, 1)
 
-    def _next(self, layer: nn.Module, features: list[Tensor]) -> Tensor:
-        if not (self.memory_saving and self.training and torch.is_grad_enabled()):
-            return layer(torch.cat(features, 1))
-        return checkpoint(
-            lambda *features: layer(torch.cat(features, 1)),
-            *features,
-            use_reentrant=False,
-            context_fn=lambda: (nullcontext(), unchanged_statistics(layer)),
-        )
+
+def run(module: nn.Module, *inputs: Tensor, keep: bool) -> Tensor:
+    """``module(*inputs)``; unless ``keep``, its insides are computed anew on the way back."""
+    if keep or not (module.training and torch.is_grad_enabled()):
+        return module(*inputs)
+    if torch.compiler.is_compiling():  # what is compiled has no side effects the second time
+        return checkpoint(module, *inputs, use_reentrant=False)
+    return checkpoint(
+        module,
+        *inputs,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), unchanged_statistics(module)),
+    )
 
 
 @contextmanager
@@ -271,7 +278,8 @@ class DenseNet(nn.Module):
                         f"compression={compression} leaves none of the {maps} maps of block "
                         f"{number}: it must be at least {1 / maps:.3g} there"
                     )
-                self.add_module(f"transition{number}", Transition(maps, kept, dropout=dropout))
+                transition = Transition(maps, kept, dropout=dropout)
+                self.add_module(f"transition{number}", transition)
                 maps = kept
         self.norm = nn.BatchNorm2d(maps)
         self.relu = nn.ReLU(inplace=True)

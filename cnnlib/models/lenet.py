@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 _TABLE_1 = """
@@ -120,14 +120,15 @@ class TableConv2d(nn.Module):
         links = [(to, origin) for to, seen in enumerate(table) for origin in seen]
         self.register_buffer("links", torch.tensor(links).T.contiguous())
         self.in_channels, self.out_channels = 1 + max(i for _, i in links), len(table)
+        self.kernel_size = kernel_size
         self.weight = nn.Parameter(torch.empty(len(links), kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(len(table)))
         draw_weights(self)
 
     def dense_weight(self) -> Tensor:
         """The weights as of an ordinary convolution, (maps, C, k, k), zero where no link is."""
-        shape = (self.out_channels, self.in_channels, *self.weight.shape[1:])
-        to, origin = self.links
+        shape = (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
+        to, origin = self.links[0], self.links[1]
         return self.weight.new_zeros(shape).index_put((to, origin), self.weight)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -140,7 +141,8 @@ class TableConv2d(nn.Module):
         return self.weight.numel() * output[:, 0].numel()
 
     def extra_repr(self) -> str:
-        links, k, _ = self.weight.shape
+        k = self.kernel_size
+        links = len(self.weight)
         return f"{self.in_channels}, {self.out_channels}, links={links}, kernel_size=({k}, {k})"
 
 
@@ -249,6 +251,8 @@ class LeNet5(nn.Module):
         return self.output(x)  # (N, num_classes)
 
     def _check(self, images: Tensor) -> None:
+        if isinstance(images, fx.Proxy):  # the network is being traced: there are no images yet
+            return
         if images.ndim != 4 or tuple(images.shape[1:]) != (self.in_channels, 32, 32):
             raise ValueError(
                 f"LeNet-5 needs images of shape (N, {self.in_channels}, 32, 32); got "

@@ -170,17 +170,17 @@ class MobileNet(nn.Module):
         return x  # (N, num_classes)
 
 
-def mobilenet(width_multiplier: float = 1.0, **options: Any) -> MobileNet:
+def mobilenet_v1(width_multiplier: float = 1.0, **options: Any) -> MobileNet:
     """For images of 224 pixels: 4,231,976 parameters and 569 million MACs at width 1."""
     return MobileNet(width_multiplier=width_multiplier, **options)
 
 
-def mobilenet_fullconv(**options: Any) -> MobileNet:
+def mobilenet_v1_fullconv(**options: Any) -> MobileNet:
     """The same with standard convolutions (Table 4): 29,294,088 parameters."""
     return MobileNet(separable=False, **options)
 
 
-def mobilenet_shallow(**options: Any) -> MobileNet:
+def mobilenet_v1_shallow(**options: Any) -> MobileNet:
     """Without the five equal layers at 14 x 14 (Table 5): 2,887,976 parameters."""
     return MobileNet(rows=SHALLOW, **options)
 

@@ -10,7 +10,7 @@ Departures: the last row of Table 2, a 1 x 1 convolution on 1 x 1 maps, is writt
 connected layer that it is; before it there is dropout of 0.2, from the authors' code. Padding is
 symmetric, which the paper leaves open; the weights start as He et al. (2015) suggest, since the
 paper says nothing of them. ``stem="small"`` is ours. The printed 6.9M parameters at width 1.4 are
-not those of Table 2, which has 6.1M.
+not those of Table 2, which has 6.1M; nor has it the 19 blocks of the text, but 17.
 """
 
 from collections.abc import Sequence

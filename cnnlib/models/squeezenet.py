@@ -52,7 +52,7 @@ TABLE_1 = {
     # conv10, avgpool10
 }
 POOLS = (1, 4, 8)  # numbers of the layers with a max pooling after them
-VERSION_1_1: dict[str, Any] = {"conv1": (3, 64), "pools": (1, 3, 5)}  # 2.4 times fewer MACs
+VERSION_1_1: dict[str, Any] = {"conv1": (3, 64), "pools": (1, 3, 5)}  # less than half the MACs
 
 BYPASSES = ("none", "simple", "complex")  # Fig. 2: left, middle, right
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import pkgutil
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import cnnlib.models
 from cnnlib.models.layers import DropPath
-from tests.models.invariants import Tiny, outputs, settle, total_loss
+from tests.models.invariants import Invariants, Tiny, outputs, settle, total_loss
 
 FAMILIES = [  # modules with a paper's networks in them
     name
@@ -22,18 +23,21 @@ FAMILIES = [  # modules with a paper's networks in them
 
 
 def networks(family: str) -> dict[str, Tiny]:
-    """The ``TINY`` of the family's test file.
+    """Those that the family's test file puts to the tests of ``Invariants``.
 
     Raises:
-        AssertionError: no such file, nothing in it, or networks of other families.
+        AssertionError: no such file, no networks in it, or some of other families.
     """
     file = Path(__file__).with_name(f"test_{family}.py")
     assert file.exists(), f"{family} has no {file.name}"
-    found = getattr(importlib.import_module(f"tests.models.{file.stem}"), "TINY", None)
-    assert found, f"{file.name} lists no networks in TINY"
+    found: dict[str, Tiny] = {}
+    for value in vars(importlib.import_module(f"tests.models.{file.stem}")).values():
+        if isinstance(value, type) and issubclass(value, Invariants) and value is not Invariants:
+            found |= value.networks
+    assert found, f"{file.name} puts no networks to the tests of Invariants"
     registered = importlib.import_module(f"cnnlib.models.{family}").MODELS
     strangers = {tiny.name for tiny in found.values()} - set(registered)
-    assert not strangers, f"TINY in {file.name} has networks of other families: {strangers}"
+    assert not strangers, f"{file.name} has networks of other families: {strangers}"
     return found
 
 
@@ -75,7 +79,8 @@ def compare_gradients(rank: int, folder: str, chosen: dict[str, Tiny]) -> None:
         RuntimeError: a family's network cannot be run; the message names the family.
     """
     torch.set_num_threads(1)
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if sys.platform == "linux":  # both are on this machine: no need to know its name
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder}/rendezvous",

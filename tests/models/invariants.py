@@ -212,6 +212,10 @@ class Invariants:
         images = tiny.images(5)
         torch.testing.assert_close(program.module()(images), model(images))
 
+    def test_it_can_be_traced(self, tiny: Tiny):
+        model, images = settle(tiny.build()), tiny.images(2)
+        torch.testing.assert_close(torch.fx.symbolic_trace(model)(images), model(images))
+
     # Bad input
 
     def test_the_smallest_size_named_in_an_error_works_and_one_less_does_not(self, tiny: Tiny):

@@ -447,23 +447,10 @@ TINY = {
 class TestInvariants(Invariants):
     networks = TINY
 
-    @pytest.mark.parametrize("training", [False, True])
-    def test_a_traced_network_is_the_same(self, tiny: Tiny, training: bool):
-        model = tiny.build(dropout=0.0).train(training)
+    def test_a_network_traced_for_training_drops_the_same_paths(self, tiny: Tiny):
+        model = tiny.build(dropout=0.0, stochastic_depth=0.9)
         traced, images = torch.fx.symbolic_trace(model), tiny.images(4)
         torch.manual_seed(0)
         expected = model(images)
         torch.manual_seed(0)
         torch.testing.assert_close(traced(images), expected)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("padding", ["symmetric", "same"])
-def test_it_compiles_without_a_break(padding):
-    model = EfficientNet(10, 1, **SMALL, padding=padding)
-    images = torch.randn(4, 1, 14, 14)
-    expected = model.eval()(images)
-    compiled = torch.compile(model, fullgraph=True)
-    torch.testing.assert_close(compiled(images), expected)
-    model.train()
-    compiled(images).sum().backward()

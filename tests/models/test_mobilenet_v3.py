@@ -362,19 +362,3 @@ TINY = {
 
 class TestInvariants(Invariants):
     networks = TINY
-
-    def test_a_traced_network_is_the_same(self, tiny: Tiny):
-        model = tiny.build().eval()
-        traced = torch.fx.symbolic_trace(model)
-        torch.testing.assert_close(traced(tiny.images(2)), model(tiny.images(2)))
-
-
-@pytest.mark.slow
-def test_it_compiles_without_a_break():
-    model = MobileNetV3(10, 1, **SMALL)
-    images = torch.randn(4, 1, 14, 14)
-    expected = model.eval()(images)
-    compiled = torch.compile(model, fullgraph=True)
-    torch.testing.assert_close(compiled(images), expected)
-    model.train()
-    compiled(images).sum().backward()

@@ -658,21 +658,6 @@ class TestInvariants(Invariants):
     networks = TINY
 
 
-@pytest.mark.parametrize("network", TINY.values(), ids=TINY)
-def test_it_can_be_traced(network):
-    model, images = settle(network.build()), network.images(2)
-    torch.testing.assert_close(torch.fx.symbolic_trace(model)(images), model(images))
-
-
-@pytest.mark.slow
-def test_it_compiles_as_one_graph():
-    tiny = TINY["small, auxiliary head"]
-    model, images = tiny.build().train(), tiny.images(4)
-    expected = model(images)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(images), expected)
-
-
 def test_small_networks_for_small_images_are_arguments_away():
     model = create_model("nasnet_a_cifar", in_channels=1, repeats=1, filters=96)
     assert count_parameters(model) == 25_270

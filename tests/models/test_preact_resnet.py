@@ -478,18 +478,3 @@ def test_chapters_build_their_small_networks_by_depth():
     model, original = (preact_resnet_cifar(110, order=o, **size) for o in ("full", "original"))
     assert len(list(model.residual_units())) == 54
     assert count_macs(model, (1, 14, 14)) == count_macs(original, (1, 14, 14))
-
-
-@pytest.mark.slow
-def test_compiled_network_has_the_same_scores():
-    network = TINY["ReLU only, gates"]
-    model, images = settle(network.build()), network.images(2)
-    torch.testing.assert_close(
-        torch.compile(model, fullgraph=True)(images), model(images), rtol=1e-4, atol=1e-4
-    )
-
-
-@pytest.mark.parametrize("network", TINY.values(), ids=TINY)
-def test_traced_network_has_the_same_scores(network):
-    model, images = settle(network.build()), network.images(2)
-    torch.testing.assert_close(torch.fx.symbolic_trace(model)(images), model(images))

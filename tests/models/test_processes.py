@@ -18,7 +18,7 @@ def test_two_processes_with_half_a_batch_each_have_the_gradients_of_one_with_all
     for family in FAMILIES:
         whole = (tiny for tiny in networks(family).values() if trains_all_in_eval(tiny))
         chosen[family] = next(whole, None)
-        assert chosen[family], f"every network in {family}'s TINY has parts for training only"
+        assert chosen[family], f"every small network of {family} has parts for training only"
     wrong = _run_on_two_processes(tmp_path, chosen, seconds=180)
     assert not wrong, "\n".join(f"{family}: {what}" for family, what in wrong.items())
 

@@ -599,21 +599,6 @@ def test_registered_names_say_what_they_build():
         assert (options.get("stem") == "small") == ("cifar" in name)
 
 
-@pytest.mark.slow
-def test_compiled_network_has_the_same_scores():
-    network = TINY["basic, option A, small stem"]
-    model, images = settle(network.build()), network.images(3)
-    torch.testing.assert_close(
-        torch.compile(model, fullgraph=True)(images), model(images), rtol=1e-4, atol=1e-4
-    )
-
-
-@pytest.mark.parametrize("network", TINY.values(), ids=TINY)
-def test_traced_network_has_the_same_scores(network):
-    model, images = settle(network.build()), network.images(2)
-    torch.testing.assert_close(torch.fx.symbolic_trace(model)(images), model(images))
-
-
 # Bad input
 
 

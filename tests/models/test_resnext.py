@@ -211,11 +211,3 @@ def test_any_cardinality_and_width_can_be_built(cardinality, width_per_group, fa
 def test_an_option_that_makes_no_sense_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
         ResNeXt(**options)
-
-
-@pytest.mark.slow
-def test_compiled_network_has_the_same_scores():
-    model, images = settle(ResNeXt(10, 1, **SMALL)), torch.randn(2, 1, 14, 14)
-    torch.testing.assert_close(
-        torch.compile(model, fullgraph=True)(images), model(images), rtol=1e-4, atol=1e-4
-    )

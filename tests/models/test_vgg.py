@@ -345,18 +345,6 @@ def test_the_small_stem_has_no_first_pooling():
     assert sides == [28, 14, 7, 3, 1]
 
 
-def test_it_can_be_traced():
-    model, images = small().eval(), torch.randn(2, 1, 32, 32)
-    torch.testing.assert_close(torch.fx.symbolic_trace(model)(images), model(images))
-
-
-@pytest.mark.slow
-def test_it_compiles_without_graph_breaks():
-    model, images = small(batch_norm=True).eval(), torch.randn(2, 1, 32, 32)
-    compiled = torch.compile(model, fullgraph=True)
-    torch.testing.assert_close(compiled(images), model(images))
-
-
 # Initial weights
 
 

@@ -205,18 +205,6 @@ def test_with_norm_and_pooling_swapped_it_is_pytorchcvs(name, theirs):
     assert_same_function(ours, theirs, (3, 224, 224))
 
 
-def test_it_can_be_traced():
-    model, images = small().eval(), torch.randn(2, 1, 28, 28)
-    torch.testing.assert_close(torch.fx.symbolic_trace(model)(images), model(images))
-
-
-@pytest.mark.slow
-def test_it_compiles_without_graph_breaks():
-    model, images = small().eval(), torch.randn(2, 1, 28, 28)
-    compiled = torch.compile(model, fullgraph=True)
-    torch.testing.assert_close(compiled(images), model(images))
-
-
 # Initial weights
 
 
