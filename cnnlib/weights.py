@@ -189,6 +189,7 @@ def load_pretrained(
     """
     if source not in ("torchvision", "lite0"):
         raise ValueError(f"source must be torchvision or lite0; got {source!r}")
+    _require_numbers(model)
     if source == "lite0":
         name = _registered(model, ["efficientnet_lite0"], source)
         pretrained = _about_lite0()
@@ -235,6 +236,11 @@ def _require_same_function(model: nn.Module, name: str, state: dict[str, Tensor]
             f"this {type(model).__name__} has the sizes of {name}, which the weights are for, but "
             f"computes something else with them; take create_model({name!r})"
         )
+
+
+def _require_numbers(model: nn.Module) -> None:
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise ValueError("the network is on the meta device, where tensors have no numbers")
 
 
 @contextmanager
@@ -409,8 +415,7 @@ def save(
         raise ValueError(
             f"accuracy must be a share from 0 to 1, of n images; got {accuracy} of n={n}"
         )
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
-        raise ValueError("the network is on the meta device, where tensors have no numbers")
+    _require_numbers(model)
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     card = Card(
         name=name,
@@ -453,6 +458,7 @@ def load(path: str | Path, into: nn.Module | None = None) -> tuple[nn.Module, Ca
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is of a network that cannot be made here: {error}") from error
     if into is not None:
+        _require_numbers(into)
         _require_same_settings(into, twin, f"the network in {path}, {_call(card)}")
     wanted = {key: tensor.shape for key, tensor in twin.state_dict().items()}
     if wanted != {key: tensor.shape for key, tensor in state.items()}:

@@ -136,7 +136,7 @@ def test_every_network_is_verified_with_all(run, monkeypatch):
         (["list", "perceptron*"], "there is no network 'perceptron*'"),
         (["verify"], "name the networks to verify, or give --all"),
         (["verify", "lenet5", "--all"], "name the networks to verify, or give --all"),
-        (["verfy"], "unknown command 'verfy'; did you mean 'verify'?"),
+        (["verifyy"], "unknown command 'verifyy'; did you mean 'verify'?"),
         ([], "the following arguments are required: COMMAND"),
         (["summary", "lenet5", "--input", "3,224"], "height and width are wanted"),
         (["summary", "lenet5", "--input", "3,0,224"], "height and width are wanted"),

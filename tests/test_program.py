@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from cnnlib.program import OPERATIONS, Builder, Program, convert, to_program
 from cnnlib.models.lenet import MODERN, LeNet5
+from cnnlib.program import OPERATIONS, Builder, Program, convert, to_program
 
 OPTIONS = [
     {},

@@ -482,11 +482,18 @@ def test_a_card_must_tell_the_truth(small, tmp_path):
             save(small, path, name="resnet18", options=SMALL, **wrong)
     with pytest.raises(TypeError, match="JSON"):
         save(small, path, name="resnet18", options=SMALL, recipe={"loss": nn.MSELoss()})
-    with torch.device("meta"):
-        empty = create_model("resnet18", **SMALL)
-    with pytest.raises(ValueError, match="meta device"):
-        save(empty, path, name="resnet18", options=SMALL)
     assert not path.exists()
+
+
+def test_a_network_without_numbers_can_neither_be_saved_nor_filled(file, tmp_path):
+    with torch.device("meta"):
+        small, large = create_model("resnet18", **SMALL), create_model("resnet18")
+    with pytest.raises(ValueError, match="meta device"):
+        save(small, tmp_path / "net", name="resnet18", options=SMALL)
+    with pytest.raises(ValueError, match="meta device"):
+        load(file, into=small)
+    with pytest.raises(ValueError, match="meta device"):
+        load_pretrained(large)
 
 
 def test_damage_is_found_wherever_it_is(file):

@@ -5,8 +5,8 @@ no numbers: it costs no memory and hardly any time, and the model itself is not 
 every elementary operation is watched: it adds its multiply-adds to a counter and hands on, from
 inputs to outputs, which pixels a value depends on.
 
-``table`` holds the result and shows it, ``fields`` is the geometry of receptive fields, ``watch``
-copies, runs and counts.
+``table`` holds the result and shows it, ``fields`` is the geometry of receptive fields, ``twin``
+makes the copy, ``watch`` runs it and counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from torch import nn
 
 from . import watch
 from .table import Row, Summary, merged
+from .twin import no_collection, without_numbers
 
 __all__ = ["Row", "Summary", "count_macs", "count_parameters", "summarize"]
 
@@ -35,8 +36,8 @@ def count_macs(
         training: count what runs in training only too, as auxiliary heads.
     """
     shape = _checked_shape(input_shape)
-    with watch.no_collection():
-        twin = watch.without_numbers(model)
+    with no_collection():
+        twin = without_numbers(model)
         return watch.run(twin, shape, {}, training=training, follow=False).macs
 
 
@@ -77,8 +78,8 @@ def summarize(
     if depth < 1:
         raise ValueError(f"depth must be at least 1, for the model's own children; got {depth}")
 
-    with watch.no_collection():
-        twin = watch.without_numbers(model)
+    with no_collection():
+        twin = without_numbers(model)
         groups = _groups(twin, rows) if rows is not None else None
         listed = _at_depth(twin, depth) if groups is None else _layers_of(twin, groups)
         seen = watch.run(twin, shape, listed, training=training, follow=bool(listed))

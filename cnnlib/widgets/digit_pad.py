@@ -24,8 +24,8 @@ class DigitPad(Widget):
     scores and as the maps of every stage.
 
     Args:
-        model: The trained network (see `cnnlib.program.to_program` for what it may consist of), or a
-            `Program` made from one.
+        model: The trained network (see `cnnlib.program.to_program` for what it may consist of), or
+            a `Program` made from one.
         low: Value of the background that the network was trained with.
         high: Value of full ink.
         size: Side of the network's input in pixels, at least 28.

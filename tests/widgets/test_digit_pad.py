@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from cnnlib.program import to_program
 from cnnlib.models.lenet import MODERN, LeNet5
+from cnnlib.program import to_program
 from cnnlib.widgets import DigitPad
 
 

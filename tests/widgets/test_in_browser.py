@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cnnlib.program import to_program
 from cnnlib.models.lenet import LeNet5
+from cnnlib.program import to_program
 from cnnlib.widgets import ConvStepper, DigitPad
 
 pytestmark = pytest.mark.site
