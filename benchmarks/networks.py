@@ -19,7 +19,6 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -195,14 +194,16 @@ def peak_growth(network: Shared, library: str, batch: int) -> int:
     if fused:
         images = images.to(memory_format=torch.channels_last)
         model.to(memory_format=torch.channels_last)
-    before = _resident()
+    before = _status("VmRSS")
     training_step(model, images, fused=fused)()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return _status("VmHWM") - before
 
 
-def _resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def _status(entry: str) -> int:
+    """Bytes that this process holds now (VmRSS) or held at its peak (VmHWM), as Linux counts."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{entry}:"))
+    return int(line.split()[1]) * 1024
 
 
 def memory(network: Shared, library: str, batch: int, **options: Any) -> int:
