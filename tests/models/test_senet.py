@@ -490,13 +490,6 @@ def test_any_options_and_sizes_give_scores_and_gradients(
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.slow
-def test_it_compiles_as_one_graph():
-    model, images = settle(small()), torch.randn(2, 2, 16, 16)
-    expected = model(images)
-    torch.testing.assert_close(torch.compile(model, fullgraph=True)(images), expected)
-
-
 # Bad options
 
 

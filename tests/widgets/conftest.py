@@ -9,15 +9,7 @@ from pathlib import Path
 
 import pytest
 
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.site.browsing import running_browser
 
 # The colours of the book's theme, as far as widgets use them.
 PAGE = """<!doctype html>
@@ -63,20 +55,10 @@ document.body.dataset.ready = "yes";
 </script></body></html>"""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a running playwright is in the way of others' event loops
 def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if path is None:
-        pytest.fail("these tests need Chromium; install the system's package chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
