@@ -14,6 +14,7 @@ from cnnlib.models import create_model
 from cnnlib.models.layers import SqueezeExcitation
 from cnnlib.published import Published, networks, parse, published
 from cnnlib.verify import Check, Verdict, table, verify
+from tests.models.building import on_meta
 
 
 @pytest.mark.parametrize("name", networks())
@@ -29,11 +30,6 @@ def test_the_network_has_the_published_size(name):
 
 
 # Networks without an independent count in the record, counted on other people's networks
-
-
-def on_meta(build, *arguments, **options) -> nn.Module:
-    with torch.device("meta"):
-        return build(*arguments, **options)
 
 
 TORCHVISION = {

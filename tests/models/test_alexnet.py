@@ -22,6 +22,7 @@ from cnnlib.models.alexnet import (
     alexnet,
     alexnet_owt,
 )
+from tests.models.building import on_meta, without_numbers
 from tests.models.invariants import Invariants, Tiny
 from tests.models.transplant import assert_same_function, randomize
 
@@ -35,16 +36,6 @@ SMALL = {
     "stem": "small",
     "initial": "he",
 }
-
-
-def on_meta(build, **options) -> nn.Module:
-    with torch.device("meta"):
-        return build(**options)
-
-
-def without_numbers(build, **options) -> nn.Module:
-    """Built without drawing weights, for those that are overwritten anyway."""
-    return on_meta(build, **options).to_empty(device="cpu")
 
 
 def small(**options) -> AlexNet:

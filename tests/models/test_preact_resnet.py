@@ -27,6 +27,7 @@ from cnnlib.models.preact_resnet import (
     preact_resnet_cifar,
 )
 from cnnlib.models.resnet import ResNet
+from tests.models.building import on_meta
 from tests.models.invariants import Invariants, Tiny, settle
 from tests.models.transplant import assert_same_function, randomize
 
@@ -34,11 +35,6 @@ from tests.models.transplant import assert_same_function, randomize
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
-
-
-def on_meta(build, *args, **options) -> nn.Module:
-    with torch.device("meta"):
-        return build(*args, **options)
 
 
 def convolutions(unit: nn.Module) -> list[nn.Conv2d]:

@@ -34,6 +34,7 @@ from cnnlib.models.resnet import (
     resnet_cifar,
     response_stds,
 )
+from tests.models.building import on_meta
 from tests.models.invariants import Invariants, Tiny, settle
 from tests.models.transplant import assert_same_function, randomize
 
@@ -44,11 +45,6 @@ SMALL = {"in_channels": 1, "widths": (4, 6, 8), "stem": "small", "block": "basic
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
-
-
-def on_meta(build, *args, **options) -> nn.Module:
-    with torch.device("meta"):
-        return build(*args, **options)
 
 
 def weighted_layers(model: ResNet) -> int:

@@ -30,6 +30,7 @@ from cnnlib.models.senet import (
     se_resnext50_32x4d,
     senet154,
 )
+from tests.models.building import on_meta
 from tests.models.invariants import Invariants, Tiny, settle
 from tests.models.transplant import assert_same_function, randomize
 
@@ -80,11 +81,6 @@ def seed():
 
 def small(**options) -> SEResNet:
     return SEResNet(**(SMALL | options))
-
-
-def on_meta(build, *args, **options) -> nn.Module:
-    with torch.device("meta"):
-        return build(*args, **options)
 
 
 def units(model: nn.Module) -> list[SqueezeExcitation]:

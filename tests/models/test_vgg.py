@@ -16,6 +16,7 @@ from cnnlib.inspection import count_macs, count_parameters, summarize
 from cnnlib.models import MODELS, create_model
 from cnnlib.models.alexnet import ResponseNorm
 from cnnlib.models.vgg import CONFIGS, TABLE_1, VGG, fully_convolutional, vgg_d, vgg_e
+from tests.models.building import on_meta, without_numbers
 from tests.models.invariants import Invariants, Tiny, settle
 from tests.models.transplant import assert_same_function, randomize
 
@@ -30,16 +31,6 @@ SMALL = {
     "initial": "he",
 }
 columns = pytest.mark.parametrize("config", TABLE_1)
-
-
-def on_meta(build, **options) -> nn.Module:
-    with torch.device("meta"):
-        return build(**options)
-
-
-def without_numbers(build, **options) -> nn.Module:
-    """Built without drawing weights, for those that are overwritten anyway."""
-    return on_meta(build, **options).to_empty(device="cpu")
 
 
 def small(**options) -> VGG:

@@ -12,6 +12,7 @@ from cnnlib.inspection import count_parameters, summarize
 from cnnlib.models import create_model
 from cnnlib.models.alexnet import ResponseNorm
 from cnnlib.models.zfnet import FIGURE_3, WIDE, ZFNet, renormalize_filters, zfnet, zfnet_wide
+from tests.models.building import on_meta, without_numbers
 from tests.models.invariants import Invariants, Tiny
 from tests.models.transplant import assert_same_function
 
@@ -24,16 +25,6 @@ SMALL = {
     "stem": "small",
     "initial": "he",
 }
-
-
-def on_meta(build, **options) -> nn.Module:
-    with torch.device("meta"):
-        return build(**options)
-
-
-def without_numbers(build, **options) -> nn.Module:
-    """Built without drawing weights, for those that are overwritten anyway."""
-    return on_meta(build, **options).to_empty(device="cpu")
 
 
 def small(**options) -> ZFNet:
