@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -31,133 +30,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm as plain_tqdm
 
-from .data import Augmentation, ImageSet, batches
+from ..data import ImageSet, batches
+from .history import History, Repeats, line
+from .recipe import RECIPE, Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # scores (N, classes), labels (N,) -> mean over the N
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: every number that `fit` needs beside the network and the images.
-
-    Args:
-        epochs: passes over the training images.
-        lr: highest learning rate, reached after the warm-up.
-        batch_size: images per step, over all processes together.
-        momentum: share of the last update that is kept.
-        nesterov: Nesterov's momentum instead of the classical one.
-        weight_decay: pull towards zero, on weights only (see `parameter_groups`).
-        warmup: share of the steps in which the learning rate rises, in [0, 1].
-        augment: random change of each training image, drawn anew in every epoch.
-
-    Raises:
-        TypeError, ValueError: a setting of the wrong kind or outside its range.
-    """
-
-    epochs: int = 5
-    lr: float = 0.1
-    batch_size: int = 64
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 5e-4
-    warmup: float = 0.2
-    augment: Augmentation | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"Recipe.{name} must be a whole number, got {value!r}")
-            if value < 1:
-                raise ValueError(f"Recipe.{name} must be at least 1, got {value}")
-        for name, accepts, words in (
-            ("lr", lambda value: 0 < value < math.inf, "a positive number"),
-            ("momentum", lambda value: 0 <= value < 1, "at least 0 and below 1"),
-            ("weight_decay", lambda value: 0 <= value < math.inf, "at least 0"),
-            ("warmup", lambda value: 0 <= value <= 1, "a share of the steps, from 0 to 1"),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                raise TypeError(f"Recipe.{name} must be a number, got {value!r}")
-            if not accepts(value):
-                raise ValueError(f"Recipe.{name} must be {words}, got {value}")
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("Nesterov's method needs momentum: set momentum > 0 or nesterov=False")
-        if self.augment is not None and not isinstance(self.augment, Augmentation):
-            raise TypeError(
-                f"Recipe.augment must be an Augmentation or None, got {type(self.augment).__name__}"
-            )
-
-    def lr_at(self, step: int, steps: int) -> float:
-        """Learning rate of a step, counted from 1 to `steps`.
-
-        A triangle over the positions step / (steps + 1): from 0 just before the first step up to
-        `lr` at the position `warmup`, and down to 0 just after the last one, so that no step is
-        wasted on a learning rate of 0.
-        """
-        position = step / (steps + 1)
-        rise = position / self.warmup if self.warmup > 0 else 1.0
-        fall = (1 - position) / (1 - self.warmup) if self.warmup < 1 else 1.0
-        return self.lr * min(rise, fall)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """The recipe that `dataclasses.asdict` wrote, perhaps by way of a JSON file."""
-        augment = values["augment"]
-        settings: dict[str, Any] = values | {"augment": augment and Augmentation(**augment)}
-        return cls(**settings)
-
-    def optimizer(self, model: nn.Module) -> torch.optim.SGD:
-        """Stochastic gradient descent on the trainable parameters of a network."""
-        groups = parameter_groups(model, self.weight_decay)
-        return torch.optim.SGD(groups, self.lr, self.momentum, nesterov=self.nesterov)
-
-
-RECIPE = Recipe()
-
-
-@dataclass
-class History:
-    """What happened during a training, as plain data.
-
-    Each row of `rows` is one finished epoch: `epoch` (from 1), `lr` (of the epoch's last step),
-    `train_loss`, `train_error` and, if there is a test set, `test_loss`, `test_error`. Errors are
-    fractions of images answered wrongly. The two training numbers are running ones: every batch is
-    counted with the weights of its own step, in training mode, as augmented; they cost nothing
-    extra. `evaluate` measures the training set properly. The test numbers are from the end of the
-    epoch, in evaluation mode.
-    """
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    recipe: Recipe = RECIPE
-    seed: int = 0
-    model: str = ""  # name of the network's class
-    loss: str = ""  # name of the loss function
-    dtype: str = ""  # of weights and images, such as "float32"
-    precision: str = "no"  # mixed precision: "no", "bf16" or "fp16"
-    device: str = ""  # "cpu" or "cuda"
-    processes: int = 1
-    seconds: float = field(default=0.0, compare=False, repr=False)  # differs from run to run
-
-    @property
-    def final(self) -> dict[str, Any]:
-        """The last finished epoch."""
-        if not self.rows:
-            raise ValueError("this history has no finished epoch yet")
-        return self.rows[-1]
-
-    def __str__(self) -> str:
-        return "\n".join(_line(row, self.recipe.epochs) for row in self.rows)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Only dicts, lists, strings and numbers, as JSON can hold them."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> History:
-        """The history that `to_dict` wrote, perhaps by way of a JSON file."""
-        rows = [dict(row) for row in values["rows"]]
-        return cls(**(values | {"rows": rows, "recipe": Recipe.from_dict(values["recipe"])}))
 
 
 def fit(
@@ -268,26 +145,8 @@ def fit(
                     sums = _total(_sums(network, test, loss, 500, share), accelerator)
                     row["test_loss"], row["test_error"] = (sums / len(test)).tolist()
                 history.rows.append(row)
-                say(_line(row, recipe.epochs))
+                say(line(row, recipe.epochs))
     return history
-
-
-@dataclass
-class Repeats:
-    """The same training from several seeds: networks and histories, in the order of the seeds."""
-
-    models: list[nn.Module] = field(default_factory=list)
-    histories: list[History] = field(default_factory=list)
-
-    @property
-    def test_errors(self) -> list[float]:
-        """Fraction of the test images answered wrongly at the end, one per seed."""
-        return [history.final["test_error"] for history in self.histories]
-
-    @property
-    def rows(self) -> list[list[dict[str, Any]]]:
-        """The rows of every history, as plots want them."""
-        return [history.rows for history in self.histories]
 
 
 def fit_seeds(
@@ -331,28 +190,6 @@ def evaluate(
     data = _checked(data, "data", model, loss)
     mean_loss, error = (_sums(model, data, loss, batch_size) / len(data)).tolist()
     return {"loss": mean_loss, "error": error}
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The trainable parameters in two groups for an optimiser: with and without weight decay.
-
-    Weights of convolutions and linear layers, which have two dimensions or more, decay. Biases,
-    the factors and shifts of batch normalisation and LeNet's subsampling coefficients do not:
-    they are few, and a pull towards zero would only shrink the signal.
-
-    Raises:
-        ValueError: the network has no trainable parameter.
-    """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError(
-            f"{type(model).__name__} has no trainable parameter: nothing to train "
-            "(was requires_grad switched off?)"
-        )
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
 
 
 def seed_everything(seed: int) -> None:
@@ -574,13 +411,3 @@ def _is_watched() -> bool:
     ipython = sys.modules.get("IPython")
     in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
     return in_notebook or sys.stderr.isatty()
-
-
-def _line(row: dict[str, Any], epochs: int) -> str:
-    """One epoch in words."""
-    parts = [
-        f"{part} loss {row[f'{part}_loss']:.4f}, error {100 * row[f'{part}_error']:.2f} %"
-        for part in ("train", "test")
-        if f"{part}_loss" in row
-    ]
-    return f"epoch {row['epoch']}/{epochs}: " + "; ".join(parts)
