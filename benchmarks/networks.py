@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import machine
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -334,13 +335,6 @@ def plot(record: dict[str, Any], path: Path) -> None:
     axes.set_xlim(left=0)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-
-
-def machine() -> str:
-    """The processor, as the kernel names it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def main() -> None:

@@ -18,23 +18,111 @@ The first two are files of the package (see ``assets/ATTRIBUTION.md``) and never
 """
 
 import difflib
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from cnnlib import fetch
+from cnnlib.augment import (
+    Augmentation,
+    Canvas,
+    PerChannel,
+    check_images,
+    check_mixable,
+    check_whole,
+    fill,
+    per_channel,
+    surrounded,
+)
 from cnnlib.datasets import DATASETS, SPLITS
 
-PerChannel = float | tuple[float, ...]  # one number for all channels, or one for each
+__all__ = ["Augmentation", "ImageSet", "Images", "batches", "list_datasets", "load"]
+
+
+LARGEST_CANVAS = 4 * 2**30  # bytes that a pass with shifts or flips may set aside, see `ImageSet`
+STREAMED = ("imagenette", "imagenet", "imagefolder", "image_folder", "shards")  # see `load`
+
+
+@runtime_checkable
+class Images(Protocol):
+    """What ``batches`` goes through and the training loop takes: labelled images, N of them.
+
+    ``ImageSet`` holds them in memory; a stream (``cnnlib.streams``) reads them as it goes.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the set."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        ...
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,), int64, each an index into ``classes``."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the images in the batches."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "Images":
+        """The same images with batches on another device or of another dtype."""
+        ...
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """A shuffled order for one pass: (N,) int64, on the generator's device."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A few hexadecimal digits that change with what the set holds."""
+        ...
+
+    def iterate(
+        self,
+        order: Tensor,
+        batch_size: int,
+        *,
+        generator: torch.Generator | None,
+        augment: Augmentation | None,
+        share: slice,
+        salt: int,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What ``batches`` yields, once it has checked its arguments, which are explained there."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Labelled images in memory. Every method returns a new set and leaves this one as it is.
+
+    Pixels are not looked at: one that is not a number stays one, through augmentation, too, until
+    a training stops at the step whose loss it spoils.
+
+    The first augmented pass sets a copy of the images aside on their device, with borders and, for
+    flips, a second one mirrored: it makes that pass and all later ones two to four times as fast.
+    It goes with the set, and is left out where it would be larger than ``LARGEST_CANVAS``; the
+    batches are the same.
 
     Args:
         name: Name of the set.
@@ -59,11 +147,11 @@ class ImageSet:
     std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("images", "labels"):
+        for field, hint in (("images", "; torch.stack joins images of one size"), ("labels", "")):
             if not isinstance(getattr(self, field), Tensor):
                 kind = type(getattr(self, field)).__name__
-                raise TypeError(f"{field} must be a torch.Tensor, got {kind}")
-        _check_images(self.images)
+                raise TypeError(f"{field} must be a torch.Tensor, got {kind}{hint}")
+        check_images(self.images)
         if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
             raise ValueError(
                 "labels must be int64 of shape (N,), got "
@@ -73,7 +161,7 @@ class ImageSet:
             raise ValueError(f"{len(self.images)} images but {len(self.labels)} labels")
         if self.labels.device != self.images.device:
             raise ValueError(f"images on {self.images.device}, labels on {self.labels.device}")
-        _fill(self.images, self.background)
+        fill(self.images, self.background)
         if self.labels.numel() and self.labels.device.type != "meta":  # meta tensors have no values
             low, high = (int(v) for v in torch.aminmax(self.labels))
             if low < 0 or high >= len(self.classes):
@@ -92,6 +180,86 @@ class ImageSet:
             f"ImageSet({self.name}: {n:,} images of {c}x{h}x{w}, "
             f"{len(self.classes)} classes, {kind} on {self.images.device})"
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where images and labels are."""
+        return self.images.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the images."""
+        return self.images.dtype
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """A shuffled order for one pass: (N,) int64, on the generator's device."""
+        return torch.randperm(len(self), generator=generator, device=generator.device)
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with pixels, labels, classes or background.
+
+        They do not depend on the device, the memory layout or the name of the set. Reads every
+        pixel: about a second per gigabyte.
+        """
+        held = f"{tuple(self.images.shape)} {self.dtype} {self.classes} {self.background}"
+        digest = hashlib.sha256(held.encode())
+        for tensor in (self.images, self.labels):
+            if tensor.device.type == "meta":  # has no values
+                continue
+            for part in tensor.split(4096):  # a whole set need not fit into memory twice
+                digest.update(part.cpu().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
+
+    def iterate(
+        self,
+        order: Tensor,
+        batch_size: int,
+        *,
+        generator: torch.Generator | None,
+        augment: Augmentation | None,
+        share: slice,
+        salt: int = 0,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What ``batches`` yields, once it has checked its arguments, which are explained there."""
+        order, (height, width) = order.to(self.device), self.images.shape[2:]
+        canvas = None
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            if augment is None or generator is None:
+                yield self._at(chosen[share])
+                continue
+            draws = augment.draw(len(chosen), height, width, generator, share)
+            sources = draws.sources
+            chosen = chosen[sources if isinstance(sources, slice) else sources.to(self.device)]
+            if start > 0 and canvas is None:  # not for a single batch, as to look at
+                canvas = self._canvas(augment)
+            if canvas is None:
+                images, labels = self._at(chosen)
+                images = draws.moved(images, self.background)
+            else:
+                images, labels = draws.cut(canvas, chosen), self.labels.index_select(0, chosen)
+            yield draws.mixed(draws.painted(images, self.background), labels, len(self.classes))
+
+    def _at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and labels at these positions (K,), which must be there."""
+        if self.images.is_contiguous():  # index_select is faster, but gives up other layouts
+            return self.images.index_select(0, positions), self.labels.index_select(0, positions)
+        return self.images[positions], self.labels[positions]
+
+    def _canvas(self, augment: Augmentation) -> Canvas | None:
+        """The set as `Draws.cut` wants it; None where that is not needed or too large.
+
+        It is kept for the next pass, as long as the set lives and its pixels stay as they are.
+        """
+        if not (augment.shift or augment.flip) or self.images.is_inference():
+            return None
+        if Canvas.bytes(self.images, augment) > LARGEST_CANVAS:
+            return None
+        version = (augment.shift, augment.flip, self.images._version)
+        kept = _CANVASES.get(self)
+        if kept is None or kept[0] != version:
+            kept = _CANVASES[self] = (version, Canvas.of(self.images, augment, self.background))
+        return kept[1]
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -114,7 +282,7 @@ class ImageSet:
             if abs(distance) >= side:
                 raise ValueError(f"{name}={distance} moves images of {side} pixels out of sight")
         border = (max(down, 0), max(-down, 0), max(right, 0), max(-right, 0))
-        canvas = _surrounded(self.images, border, self.background)
+        canvas = surrounded(self.images, border, self.background)
         top, left = max(-down, 0), max(-right, 0)
         return replace(self, images=canvas[:, :, top : top + height, left : left + width])
 
@@ -156,7 +324,7 @@ class ImageSet:
         Raises:
             ValueError: A class has fewer.
         """
-        _check_whole(per_class, "per_class", at_least=1)
+        check_whole(per_class, "per_class", at_least=1)
         for kind, count in self.counts().items():
             if count < per_class:
                 raise ValueError(
@@ -200,7 +368,7 @@ class ImageSet:
         Raises:
             ValueError: ``size`` is smaller than the images.
         """
-        _check_whole(size, "size", at_least=1)
+        check_whole(size, "size", at_least=1)
         height, width = self.images.shape[2:]
         if size < max(height, width):
             raise ValueError(
@@ -209,7 +377,7 @@ class ImageSet:
             )
         top, left = (size - height) // 2, (size - width) // 2
         border = (top, size - height - top, left, size - width - left)
-        return replace(self, images=_surrounded(self.images, border, self.background))
+        return replace(self, images=surrounded(self.images, border, self.background))
 
     def normalized(
         self,
@@ -236,15 +404,15 @@ class ImageSet:
             raise ValueError("give both mean and std, or neither")
         if mean is None or std is None:
             mean, std = self._statistics()
-        mean = _per_channel(mean, self.images, "mean")
-        std = _per_channel(std, self.images, "std")
+        mean = per_channel(mean, self.images, "mean")
+        std = per_channel(std, self.images, "std")
         if min(std) <= 0:
             raise ValueError(f"std must be above 0 in every channel, got {std}")
         images = self.images if self.images.is_floating_point() else self.images.float()
         center, scale = (images.new_tensor(v).view(1, -1, 1, 1) for v in (mean, std))
         # The background goes the way of the images, so that it stays equal to their background
         # to the last bit.
-        background = (_fill(images, self.background) - center) / scale
+        background = (fill(images, self.background) - center) / scale
         background = tuple(background.flatten().tolist())
         return replace(
             self,
@@ -265,116 +433,84 @@ class ImageSet:
         return tuple(float(m) for _, m in moments), tuple(float(s) for s, _ in moments)
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Random shifts and mirror images, drawn anew for each image of a batch.
-
-    Args:
-        shift: Largest shift in pixels; each image moves by a whole number of pixels in
-            -shift..shift, down and to the right independently. What moves in is background.
-        flip: Whether every second image, on average, is mirrored left to right.
-    """
-
-    shift: int = 0
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        _check_whole(self.shift, "shift", at_least=0)
-        if not isinstance(self.flip, bool):
-            raise TypeError(f"flip must be True or False, got {self.flip!r}")
-
-    def __call__(
-        self, images: Tensor, *, background: PerChannel = 0.0, generator: torch.Generator
-    ) -> Tensor:
-        """Applies one draw per image.
-
-        The draws are made where the generator lives, so that a generator on the CPU gives the same
-        images on every device.
-
-        Args:
-            images: (N, C, H, W) on any device.
-            background: What fills the pixels that a shift uncovers.
-            generator: The only source of randomness.
-
-        Returns:
-            (N, C, H, W), a new tensor.
-
-        Raises:
-            ValueError: ``shift`` would move images out of sight.
-        """
-        _check_images(images)
-        n, channels, height, width = images.shape
-        if self.shift >= min(height, width):
-            raise ValueError(
-                f"a shift of up to {self.shift} pixels would move images of {height}x{width} out "
-                f"of sight: shift must be below {min(height, width)}"
-            )
-        span = 2 * self.shift + 1
-        home = generator.device
-        down, right = torch.randint(span, (2, n, 1), generator=generator, device=home)
-        mirror = torch.randint(2, (n, 1), generator=generator, device=home).bool() & self.flip
-        down, right, mirror = (draw.to(images.device) for draw in (down, right, mirror))
-
-        # A shifted image is a window of the image with a border. Which rows and columns of it?
-        rows = torch.arange(height, device=images.device) + down  # (N, H)
-        columns = torch.arange(width, device=images.device)  # (W,)
-        columns = torch.where(mirror, columns.flip(0), columns) + right  # (N, W)
-
-        edge = self.shift
-        bordered = _surrounded(images, (edge, edge, edge, edge), background)
-        position = rows[:, :, None] * bordered.shape[3] + columns[:, None, :]  # (N, H, W)
-        position = position.view(n, 1, height * width).expand(-1, channels, -1)
-        return bordered.flatten(2).gather(2, position).view_as(images)
-
-
 def batches(
-    data: ImageSet,
+    data: Images,
     batch_size: int,
     *,
     generator: torch.Generator | None = None,
     augment: Augmentation | None = None,
+    order: Tensor | None = None,
+    share: slice = slice(None),
+    salt: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over the set: every image once, the last batch with what is left.
 
+    Several processes that train together give the same arguments but for ``share``. What they draw
+    is drawn for whole batches, so that together they see exactly what one process would, while
+    each only works on its own images.
+
     Args:
         data: Where the batches are taken from, and on whose device they are.
-        batch_size: Images per batch.
-        generator: Decides the order and the augmentation. None: the order of the set.
+        batch_size: Images per batch, over all shares.
+        generator: Decides the order, unless that is given, and the augmentation. None: the order
+            of the set.
         augment: Applied to each batch; needs a generator.
+        order: (M,) int64, positions of the images to go through, such as the rest of a pass that
+            was broken off. None: all, in the order that the generator decides.
+        share: The part of each batch that is wanted, such as ``slice(rank, None, processes)``. The
+            last batch may leave it empty.
+        salt: A number that is another in each pass. Only streams use it: how image i is decoded
+            depends on ``salt`` and i alone, not on which process or worker does it.
 
     Yields:
-        Images (B, C, H, W) and labels (B,).
+        Images (B, C, H, W) on the set's device and in its dtype, and labels: (B,) int64, or with
+        ``mixup`` (B, classes) in the images' dtype.
 
     Raises:
-        ValueError: ``batch_size`` below 1, or an augmentation without a generator.
+        TypeError, ValueError: ``batch_size`` below 1, an augmentation without a generator or one
+            that the images do not allow, ``order`` or ``share`` of the wrong kind.
+        IndexError: ``order`` holds a position that the set does not have.
     """
-    _check_whole(batch_size, "batch_size", at_least=1)
+    check_whole(batch_size, "batch_size", at_least=1)
+    if isinstance(salt, bool) or not isinstance(salt, int):
+        raise TypeError(f"salt must be a whole number, got {salt!r}")
+    if not isinstance(share, slice) or (share.step or 1) < 1:
+        raise TypeError(
+            f"share must be a slice with a step above 0, as slice(rank, None, processes), "
+            f"got {share!r}"
+        )
     if augment is not None and generator is None:
         raise ValueError(
             "augment needs a generator, the source of its randomness: "
             "generator=torch.Generator().manual_seed(0)"
         )
-    return _batches(data, batch_size, generator, augment)
+    if augment is not None and augment.mixup > 0:
+        check_mixable(data.dtype, f"the images of {data.name}")
+    if order is not None:
+        order = _checked_order(order, len(data))
+    return _batches(data, batch_size, generator, augment, order, share, salt)
 
 
 def _batches(
-    data: ImageSet,
+    data: Images,
     batch_size: int,
     generator: torch.Generator | None,
     augment: Augmentation | None,
+    order: Tensor | None,
+    share: slice,
+    salt: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    # Apart from batches(), so that wrong arguments are refused at the call, not at the first batch.
-    if generator is None:
-        order = torch.arange(len(data))
-    else:
-        order = torch.randperm(len(data), generator=generator, device=generator.device)
-    order = order.to(data.images.device)
-    for start in range(0, len(data), batch_size):
-        chosen = order[start : start + batch_size]
-        images = data.images[chosen]
-        if augment is not None and generator is not None:
-            images = augment(images, background=data.background, generator=generator)
-        yield images, data.labels[chosen]
+    # Apart from batches(), so that wrong arguments are refused at the call, not at the first batch,
+    # while the order is only drawn with the first batch.
+    if order is None:
+        order = torch.arange(len(data)) if generator is None else data.order(generator)
+    yield from data.iterate(
+        order, batch_size, generator=generator, augment=augment, share=share, salt=salt
+    )
+
+
+# Beside the sets and not in them: a copied or pickled set need not carry it along.
+_CANVASES: "WeakKeyDictionary[ImageSet, tuple[tuple, Canvas]]" = WeakKeyDictionary()
 
 
 # The sets by name -------------------------------------------------------------------------------
@@ -397,6 +533,12 @@ def load(name: str, split: str = "train", *, cache: str | Path | None = None) ->
         ValueError: Unknown name or split.
         OSError: The data cannot be had; the message says what was tried and what to do.
     """
+    if isinstance(name, str) and name.lower().partition(":")[0] in STREAMED:
+        raise ValueError(
+            f"{name!r} is not one of the sets that are held in memory whole, as by load(); "
+            "cnnlib.streams reads such images as it goes: imagenette(), image_folder(path), "
+            "shards(path)"
+        )
     known = _nearest(name, DATASETS, "data set")
     split = _nearest(split, SPLITS, "split")
     folder = fetch.cache_folder() if cache is None else Path(cache)
@@ -420,50 +562,22 @@ def _nearest(name: str, known: Sequence[str] | dict, what: str) -> str:
     raise ValueError(f"unknown {what} {name!r}{hint or '.'} Known: {', '.join(known)}")
 
 
-def _check_whole(value: int, what: str, *, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be a whole number, got {value!r}")
-    if value < at_least:
-        raise ValueError(f"{what} must be at least {at_least}, got {value}")
-
-
-def _check_images(images: Tensor) -> None:
-    if images.ndim != 4 or 0 in images.shape[1:]:
-        raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ValueError(f"images must be uint8 or floating point, got {images.dtype}")
-
-
-def _per_channel(value: float | Sequence[float], images: Tensor, what: str) -> tuple[float, ...]:
-    """One finite number per channel, from one number or one per channel."""
-    channels = images.shape[1]
-    values = (value,) * channels if isinstance(value, int | float) else tuple(value)
-    if len(values) != channels:
-        raise ValueError(f"{what} has {len(values)} values for images with {channels} channels")
-    if not all(math.isfinite(v) for v in values):
-        raise ValueError(f"{what} must be finite, got {value}")
-    return tuple(float(v) for v in values)
+def _checked_order(order: Tensor, count: int) -> Tensor:
+    """``order`` if it is a flat int64 tensor of positions in a set of ``count`` images."""
+    if not isinstance(order, Tensor) or order.dtype != torch.int64 or order.ndim != 1:
+        kind = (
+            f"{order.dtype} of shape {tuple(order.shape)}"
+            if isinstance(order, Tensor)
+            else type(order).__name__
+        )
+        raise TypeError(f"order must be an int64 tensor of shape (M,), got {kind}")
+    if order.numel() and order.device.type != "meta":
+        low, high = (int(v) for v in torch.aminmax(order))
+        if low < 0 or high >= count:
+            worst = high if high >= count else low
+            raise IndexError(f"order asks for image {worst} of a set of {count}")
+    return order
 
 
 def _map(function: Callable[[float], float], value: PerChannel) -> PerChannel:
     return tuple(map(function, value)) if isinstance(value, tuple) else function(value)
-
-
-def _fill(images: Tensor, background: PerChannel) -> Tensor:
-    """The background as a tensor (1, C, 1, 1) like the images."""
-    values = _per_channel(background, images, "background")
-    if images.dtype == torch.uint8 and not all(v in range(256) for v in values):
-        raise ValueError(f"images are bytes, so background must be in 0..255, got {background}")
-    return images.new_tensor(values).view(1, -1, 1, 1)
-
-
-def _surrounded(
-    images: Tensor, border: tuple[int, int, int, int], background: PerChannel
-) -> Tensor:
-    """Images (N, C, H, W) with rows and columns of background: top, bottom, left, right."""
-    n, channels, height, width = images.shape
-    top, bottom, left, right = border
-    shape = (n, channels, top + height + bottom, left + width + right)
-    canvas = _fill(images, background).expand(shape).clone(memory_format=torch.contiguous_format)
-    canvas[:, :, top : top + height, left : left + width] = images
-    return canvas

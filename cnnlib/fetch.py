@@ -13,20 +13,24 @@ download goes to memory, is checked there, and only then touches the disk. Where
 written (read-only, full, no folder) the data are used all the same, and the log says so.
 """
 
+import errno
 import gzip
 import hashlib
 import http.client
 import io
 import logging
 import os
+import re
 import secrets
+import shutil
 import sys
+import tarfile
 import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +41,8 @@ PAUSE = 1.0  # seconds before the second try
 TIMEOUT = 30.0  # seconds without a byte before a mirror is given up
 CHUNK = 1 << 20  # bytes between two movements of the progress bar
 LARGEST = 1 << 30  # bytes at which a download of unknown size is given up
+
+Piece = bytes | memoryview  # of what a file holds
 
 log = logging.getLogger(__name__)
 
@@ -211,11 +217,16 @@ def _get(url: str, file: File) -> bytes:
     return data.getvalue()
 
 
-def write(data: bytes, path: Path, *, part: Path | None = None) -> None:
+def write(data: bytes | Iterable[Piece], path: Path, *, part: Path | None = None) -> None:
     """Writes a file, whole or not at all: until it is complete, ``path`` keeps what it had.
 
+    That holds even if the process is killed or the power fails, because a file is on disk before it
+    gets its name, and the name is on disk before the function returns. What a killed process left
+    behind is removed by the next one that writes the same file.
+
     Args:
-        data: What the file holds.
+        data: What the file holds; or pieces of it in their order, for what need not be in memory
+            at once.
         path: Where it belongs; the folder must exist.
         part: Where it grows, in the same folder; by default under a name that nobody else uses.
 
@@ -224,21 +235,152 @@ def write(data: bytes, path: Path, *, part: Path | None = None) -> None:
     """
     part = part or path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            with open(part, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(part, path)
-        except BaseException:  # Ctrl-C and a full disk alike
-            part.unlink(missing_ok=True)
-            raise
+        with _folder_of(path) as sync:
+            try:
+                with open(part, "wb") as stream:
+                    stream.writelines([data] if isinstance(data, bytes) else data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(part, path)
+            except BaseException:  # Ctrl-C and a full disk alike
+                part.unlink(missing_ok=True)
+                raise
+            sync()
     except OSError as fault:
         reason = fault.strerror or str(fault)
         if not path.parent.is_dir():
             reason = f"the folder {path.parent} does not exist"
         # the number decides of which kind the error is, so it stays a PermissionError and so on
         raise OSError(fault.errno, reason, str(path)) from fault
+
+
+@contextmanager
+def _folder_of(path: Path) -> Iterator[Callable[[], None]]:
+    """Clears a folder of what killed processes left of a file; yields how to bring it to disk.
+
+    Who writes into the folder shares a lock on it, who clears it needs the lock alone: so nothing
+    is removed under the hands of a process that still writes. On Windows folders can be neither
+    locked nor synced; but there an open file cannot be removed either.
+    """
+    if sys.platform == "win32":
+        _remove_parts(path)
+        yield lambda: None
+        return
+    try:
+        descriptor = os.open(path.parent, os.O_RDONLY)
+    except OSError:  # one may write into a folder that one may not look into
+        yield lambda: None
+        return
+    try:
+        with suppress(OSError):  # somebody writes here now, or the file system knows no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_parts(path)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield lambda: _sync_folder(descriptor)
+    finally:
+        os.close(descriptor)  # and with it the lock
+
+
+def _remove_parts(path: Path) -> None:
+    """Removes the parts of a file that `write` would have moved to its place."""
+    mine = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
+    with suppress(OSError):
+        for name in os.listdir(path.parent):
+            if mine.fullmatch(name):
+                path.with_name(name).unlink()
+
+
+def _sync_folder(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as fault:
+        if fault.errno not in (errno.EINVAL, errno.ENOTSUP):  # not to be had on this file system
+            raise
+
+
+@contextmanager
+def complete_folder(path: Path, *, part: Path | None = None) -> Iterator[Path]:
+    """A folder that appears when it is complete, or not at all.
+
+    Args:
+        path: Where it belongs; nothing may be there yet, and the folder above it must exist.
+        part: Where it grows, beside ``path``; by default under a name that nobody else uses. What
+            is there is removed first.
+
+    Yields:
+        The folder to fill. If the block ends by an exception, it is removed with all it holds.
+
+    Raises:
+        FileExistsError: Something is at ``path``.
+        OSError: The folder cannot be made.
+    """
+    if path.exists():
+        raise FileExistsError(
+            errno.EEXIST, "is there already; remove it or choose another", str(path)
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(path.parent))
+    part = part or path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        os.rename(part, path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    with _folder_of(path) as sync:
+        sync()
+
+
+def fetch_unpacked(
+    file: File,
+    folder: Path,
+    *,
+    mirrors: Callable[[], Sequence[str]] = tuple,
+    advice: str = "",
+) -> Path:
+    """The folder into which a published tar archive was unpacked, once, by one process.
+
+    Args:
+        file: The archive, fetched as by `fetch`, and kept beside the folder.
+        folder: The cache. The archive goes into a folder there that is named after it.
+        mirrors: See `fetch`.
+        advice: See `fetch`.
+
+    Raises:
+        OSError: No source has the file, the cache cannot be written, or the archive holds what
+            would end up outside of the folder.
+    """
+    target = folder / re.sub(r"\.(tgz|tar(\.\w+)?)$", "", file.name)
+    if target.is_dir():
+        return target
+    with _alone(folder, target.name) as may_keep:
+        if target.is_dir():  # another process was at it while we waited
+            return target
+        if not may_keep:
+            raise OSError(
+                f"{file.name} must be unpacked, but {folder} cannot be written or locked. Set "
+                f"CNNLIB_DATA to a folder that can. {advice}".rstrip()
+            )
+        data = fetch(file, folder, mirrors=mirrors, advice=advice)
+        part = target.with_name(f".{target.name}.part")  # one name, as we hold the lock
+        try:
+            with complete_folder(target, part=part) as inside:
+                with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                    # no absolute paths, no way up, no links to the outside, no devices
+                    archive.extractall(inside, filter="data")
+                if hasattr(os, "sync"):
+                    os.sync()  # thousands of files at once, before their folder gets its name
+        except tarfile.TarError as fault:
+            raise OSError(f"{file.name} is not unpacked: {fault}") from fault
+        except OSError as fault:
+            reason = fault.strerror or str(fault)
+            raise OSError(fault.errno, f"{file.name} is not unpacked: {reason}", str(target)) from (
+                fault
+            )
+    return target
 
 
 def _keep(data: bytes, path: Path) -> None:
@@ -285,7 +427,6 @@ def _alone(folder: Path, name: str) -> Iterator[bool]:
 
 
 if sys.platform == "win32":
-    import errno
     import msvcrt
 
     def _wait_for_lock(descriptor: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import cycle
 from typing import Any
 
@@ -49,6 +50,11 @@ _STYLE: dict[Any, Any] = {
 def use_book_style() -> None:
     """Set matplotlib's defaults for every later plot, the reader's own included."""
     plt.rcParams.update(_STYLE)
+
+
+def book_style() -> AbstractContextManager[None]:
+    """The same for a while: for drawing into files without changing the reader's own defaults."""
+    return plt.rc_context(_STYLE)
 
 
 def _closed(figure: Figure) -> Figure:
@@ -143,6 +149,39 @@ def curves(
     axis.set(xlabel=x, ylabel=label, yscale="log" if log else "linear")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend()
+    return _closed(figure)
+
+
+def learning(rows: Sequence[Mapping[str, float]], *, title: str = "") -> Figure:
+    """Loss and error over the epochs of one training, on training and test images.
+
+    Args:
+        rows: of a ``cnnlib.train.History``; those of the test may be missing.
+        title: above the two charts.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("learning needs at least one finished epoch")
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4))
+    epochs = [row["epoch"] for row in rows]
+    words = {"loss": "mean loss", "error": "error (fraction wrong)"}
+    styles = list(zip(COLOURS, DASHES, MARKERS, strict=True))
+    for axis, (quantity, label) in zip(axes, words.items(), strict=True):
+        for split, (colour, dash, marker) in zip(("train", "test"), styles, strict=False):
+            if f"{split}_{quantity}" in rows[0]:
+                values = [row[f"{split}_{quantity}"] for row in rows]
+                every = max(1, len(rows) // 15)  # a marker on each of 300 epochs would hide them
+                axis.plot(
+                    epochs, values, color=colour, linestyle=dash, marker=marker, markevery=every,
+                    label={"train": "training, while it goes on", "test": "test"}[split],
+                )  # fmt: skip
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.set_ylim(bottom=0)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].legend()
+    figure.suptitle(title)
     return _closed(figure)
 
 

@@ -6,8 +6,8 @@
   `to_torchvision` carry weights over.
 * `save` and `load` keep a trained network in one file, with a card of how it came about.
 
-No file is ever unpickled: what is read are tensors and plain data. torchvision and safetensors are
-imported when they are needed, and an error names the extra that brings them.
+No file is ever unpickled: what is read are tensors and plain data. torchvision is imported when it
+is needed, and an error names the extra that brings it.
 """
 
 import dataclasses
@@ -20,13 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 import cnnlib
-from cnnlib import fetch
+from cnnlib import checkpoint, fetch
 from cnnlib.models import MODELS, create_model
 from cnnlib.renaming import (
     from_torchvision,
@@ -396,7 +396,7 @@ def save(
         path: the file, usually ``.safetensors``; one that is there already is replaced.
         name: see `Card`, as for the others.
         options: of ``create_model``, with ``num_classes`` and ``in_channels``.
-        recipe: e.g. ``dataclasses.asdict`` of the recipe.
+        recipe: e.g. what ``cnnlib.train.Recipe.to_dict`` gives.
         seed: of the training.
         accuracy: in [0, 1]; needs ``n``.
         n: number of images of which it is a share.
@@ -408,7 +408,6 @@ def save(
         ValueError: ``create_model(name, **options)`` makes another network, an argument is
             impossible, or a tensor has no numbers.
         TypeError: JSON cannot hold an option or the recipe.
-        ImportError: safetensors is not installed.
         OSError: the file cannot be written; nothing is left behind.
     """
     if accuracy is not None and (not 0 <= accuracy <= 1 or n is None or n < 1):
@@ -428,11 +427,8 @@ def save(
         sha256=_digest(state),
     )
     _require_same_settings(model, _twin(card), f"create_model({_call(card)})")
-    data = _safetensors().torch.save(
-        {key: tensor.clone() for key, tensor in state.items()},  # tied tensors are written twice
-        {"format": "cnnlib", "card": json.dumps(dataclasses.asdict(card))},
-    )
-    fetch.write(data, Path(path))
+    metadata = {"format": "cnnlib", "card": json.dumps(dataclasses.asdict(card))}
+    fetch.write(checkpoint.pack(checkpoint.aligned(state), metadata), Path(path))
     return card
 
 
@@ -449,7 +445,6 @@ def load(path: str | Path, into: nn.Module | None = None) -> tuple[nn.Module, Ca
     Raises:
         ValueError: the file is damaged or not of cnnlib, or ``into`` is another network. Then
             ``into`` is as it was.
-        ImportError: safetensors is not installed.
         OSError: the file cannot be read.
     """
     state, card = _read(Path(path))
@@ -474,37 +469,29 @@ def load(path: str | Path, into: nn.Module | None = None) -> tuple[nn.Module, Ca
 
 def read_card(path: str | Path) -> Card:
     """The card of a file, without its numbers; raises like `load`."""
-    with _opened(Path(path)) as file:
-        return _card(file.metadata(), Path(path))
+    with _opened(path) as stream:
+        return _card(checkpoint.Unpacked(stream))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Card]:
-    with _opened(path) as file:
-        card = _card(file.metadata(), path)
-        # copies, so that the file may go
-        return {key: file.get_tensor(key).clone() for key in file.keys()}, card
+    with _opened(path) as stream:
+        file = checkpoint.Unpacked(stream)
+        return dict(file.tensors()), _card(file)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    safetensors = _safetensors()
-    if not path.is_file():
+def _opened(path: str | Path) -> BinaryIO:
+    if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    try:
-        file = safetensors.safe_open(path, "pt")
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
-    with file as opened:
-        yield opened
+    return open(path, "rb")
 
 
-def _card(metadata: Mapping[str, str] | None, path: Path) -> Card:
-    if not metadata or metadata.get("format") != "cnnlib":
-        raise ValueError(f"{path} was not written by cnnlib: it has no card")
+def _card(file: checkpoint.Unpacked) -> Card:
+    if file.metadata.get("format") != "cnnlib":
+        raise ValueError(f"{file.name} was not written by cnnlib: it has no card")
     try:
-        return Card(**json.loads(metadata["card"]))
+        return Card(**json.loads(file.metadata["card"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has a card that cannot be read: {error}") from error
+        raise ValueError(f"{file.name} has a card that cannot be read: {error}") from error
 
 
 def _twin(card: Card) -> nn.Module:
@@ -556,12 +543,3 @@ def _digest(state: Mapping[str, Tensor]) -> str:
         sha256.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         sha256.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha256.hexdigest()
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.torch
-    except ImportError:
-        raise ImportError(f"safetensors, in which weights are kept, is missing: {EXTRA}") from None
-    return safetensors

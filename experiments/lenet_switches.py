@@ -18,7 +18,7 @@ import platform
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -61,7 +61,7 @@ ABOUT = {
     "each on top of those before; 'max pooling' thus has ReLU too, and so on",
     "arms.options": "arguments of cnnlib.models.lenet.LeNet5",
     "arms.loss": "map_loss and mse_loss are those of cnnlib.models.lenet",
-    "arms.recipe": "arguments of cnnlib.train.Recipe, augment those of cnnlib.data.Augmentation",
+    "arms.recipe": "what cnnlib.train.Recipe.from_dict reads",
     "arms.parameters": "number of trainable parameters",
     "arms.grid": "the learning rates tried with seed 0, training on the first 320 digits of each "
     "class and validating on the other 80 (never on the test digits): fraction wrong and mean "
@@ -169,7 +169,7 @@ def main() -> None:
             model = LeNet5(**arm["options"])
             arm["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
             print(line(arm), flush=True)
-            arm["recipe"] = asdict(arm["recipe"])
+            arm["recipe"] = arm["recipe"].to_dict()
 
     versions = {name: version(name) for name in ("torch", "accelerate", "cnnlib")}
     versions["python"] = platform.python_version()

@@ -1,12 +1,14 @@
 """The command: what it prints, and one sentence when the arguments make no sense."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from cnnlib import cli
+from cnnlib import cli, data, runs
 from cnnlib import verify as verification
 from cnnlib.inspection import summarize
 from cnnlib.models import create_model, list_models
@@ -124,6 +126,147 @@ def test_every_network_is_verified_with_all(run, monkeypatch):
     assert out.endswith(f"{len(seen)} verified; none wrong\n")
 
 
+# train and evaluate
+
+TRAIN = ["train", "lenet5_modern", "--data", "mnist_5k", "--limit", "100", "--epochs", "1"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a short training."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    assert cli.main([*TRAIN, "--out", str(out), "--quiet"]) == 0
+    return out
+
+
+def test_training_says_how_it_goes_where_the_results_are_and_what_comes_next(run, tmp_path):
+    out = tmp_path / "my run"
+    code, printed, err = run(*TRAIN, "--out", str(out))
+    lines = printed.splitlines()
+    assert code == 0 and len(lines) == 2 and lines[0].startswith("epoch 1/1: train loss")
+    assert lines[1].startswith(f"{out}: test error ") and "(n = 100) after 1 epoch in" in lines[1]
+    assert lines[1].endswith(f"; python -m cnnlib evaluate '{out}'")
+    assert err == "lenet5_modern has no batch normalisation: learning rate 0.01 instead of 0.1\n"
+    words = json.loads((out / "config.json").read_text())["starts"][0]["command"]
+    assert words == f"python -m cnnlib {' '.join(TRAIN)} --out '{out}'"
+
+
+def test_every_argument_reaches_the_training(run, tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(runs, "train", lambda *names, **given: seen.update(given, names=names))
+    arguments = """train resnet18 --data imagefolder:a --recipe paper --epochs 7 --lr 0.3
+    --batch-size 9 --micro-batch 3 --device cpu --precision bf16 --channels-last --compile
+    --seed 4 --option stem=small --option blocks=[1,1,1,1] --option width=0.5 --size 48 --limit 90 --out b
+    --tensorboard --checkpoint-every 5 --quiet""".split()
+    assert run(*arguments) == (0, "", "")
+    assert seen == {
+        "names": ("resnet18", "imagefolder:a"),
+        "recipe": "paper",
+        "epochs": 7,
+        "lr": 0.3,
+        "batch_size": 9,
+        "micro_batch": 3,
+        "device": "cpu",
+        "precision": "bf16",
+        "channels_last": True,
+        "compile": True,
+        "seed": 4,
+        "options": {"stem": "small", "blocks": [1, 1, 1, 1], "width": 0.5},
+        "size": 48,
+        "limit": 90,
+        "out": "b",
+        "tensorboard": True,
+        "checkpoint_every": 5.0,
+        "progress": False,
+        "command": " ".join(["python", "-m", "cnnlib", *arguments]).replace(
+            "blocks=[1,1,1,1]", "'blocks=[1,1,1,1]'"
+        ),
+    }
+
+
+def test_what_is_not_given_is_left_to_the_library(run, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(runs, "train", lambda *names, **given: seen.update(given))
+    run("train", "lenet5", "--data", "mnist", "--quiet")
+    assert set(seen) == {"progress", "command"}
+
+
+def test_a_quiet_training_says_nothing(run, tmp_path):
+    assert run(*TRAIN, "--out", str(tmp_path / "run"), "--quiet") == (0, "", "")
+
+
+def test_measuring_prints_loss_and_error_with_their_protocol(run, trained):
+    code, out, err = run("evaluate", str(trained))
+    assert (code, err) == (0, "")
+    assert out.startswith("lenet5_modern on mnist_5k, test split: loss ")
+    assert "top-1 error" in out and "(n = 100; weights after the last epoch" in out
+    assert "top-5" not in out
+    code, out, err = run("evaluate", str(trained), "--json", "--split", "train")
+    found = json.loads(out)
+    assert (code, err) == (0, "") and found == runs.evaluate(trained, split="train")
+
+
+def test_more_than_ten_classes_get_a_top_5_error(run, monkeypatch):
+    found = {"network": "n", "data": "d", "split": "test", "loss": 1.0, "error": 0.5, "n": 40}
+    found |= {"top5_error": 0.25, "protocol": "p"}
+    monkeypatch.setattr(runs, "evaluate", lambda *_, **__: found)
+    words = "n on d, test split: loss 1.0000, top-1 error 50.00 %, top-5 error 25.00 % (n = 40; p)"
+    assert run("evaluate", "somewhere") == (0, f"{words}\n", "")
+
+
+def test_a_finished_training_is_resumed_by_saying_so(run, trained):
+    code, out, err = run("train", "--resume", "--out", str(trained))
+    assert code == 0 and err == f"{trained} was finished already\n" and str(trained) in out
+    code, _, err = run("train", "--resume", "--out", str(trained), "--lr", "0.5")
+    assert code == 2 and "started with lr null: leave that argument away" in err
+
+
+@pytest.mark.parametrize(
+    "failure, code, words",
+    [
+        (runs.Interrupted("stopped in epoch 2 of 3; to go on"), 130, "stopped in epoch 2 of 3"),
+        (KeyboardInterrupt(), 130, "stopped before the training began; nothing is kept"),
+        (runs.Failed("the loss became nan"), 1, "the loss became nan"),
+        (runs.NoData("no source has\n - this"), 1, "no source has - this"),
+        (FileExistsError("x is there already"), 2, "x is there already"),
+        (OSError(28, "No space left on device", "x"), 2, "x: No space left on device"),
+        (ValueError("no\nsense"), 2, "no sense"),
+    ],
+)
+def test_whatever_stops_a_training_gets_a_sentence_and_a_code(
+    run, monkeypatch, failure, code, words
+):
+    def train(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(runs, "train", train)
+    found, out, err = run(*TRAIN)
+    assert (found, out) == (code, "") and err.startswith(f"python -m cnnlib: {words}")
+    assert err.count("\n") == 1
+
+
+def test_a_mistake_of_the_library_is_not_hidden(run, monkeypatch):
+    def train(*_, **__):
+        raise RuntimeError("never seen before")
+
+    monkeypatch.setattr(runs, "train", train)
+    with pytest.raises(RuntimeError, match="never seen before"):
+        run(*TRAIN)
+
+
+def test_what_only_bad_luck_stops_ends_with_code_1(run, tmp_path, monkeypatch):
+    code, out, err = run(*TRAIN, "--lr", "1e9", "--out", str(tmp_path / "run"), "--quiet")
+    assert (code, out) == (1, "") and "the loss" in err and err.count("\n") == 1
+
+    def unreachable(name, split):
+        raise OSError(f"no source has {name}")
+
+    monkeypatch.setattr(data, "load", unreachable)
+    code, out, err = run("train", "lenet5", "--data", "mnist", "--out", str(tmp_path / "other"))
+    assert (code, out, err) == (1, "", "python -m cnnlib: no source has mnist\n")
+    assert not (tmp_path / "other").exists()
+
+
 # Arguments that make no sense
 
 
@@ -146,16 +289,49 @@ def test_every_network_is_verified_with_all(run, monkeypatch):
         (["summary", "resnet18", "--classes", "0"], "num_classes must be"),
         (["summary", "vgg_a", "--input", "3,224,64"], "takes square images only"),
         (["summary", "resnet18", "--bogus"], "unrecognized arguments: --bogus"),
+        (["train"], "a network is wanted, as in: python -m cnnlib train lenet5 --data mnist_5k"),
+        (["train", "lenet5"], "--data is wanted"),
+        (["train", "lennet5", "--data", "mnist"], "no network 'lennet5'; did you mean 'lenet5'?"),
+        (["train", "lenet5", "--data", "minst"], "no data 'minst'; did you mean mnist"),
+        ([*TRAIN, "--recipe", "papr"], "no recipe 'papr'; did you mean 'paper'?"),
+        ([*TRAIN, "--epochs", "0"], "epochs must be at least 1"),
+        ([*TRAIN, "--epochs", "few"], "--epochs: invalid int value"),
+        ([*TRAIN, "--lr", "0"], "lr must be a positive number"),
+        ([*TRAIN, "--lr", "-1"], "lr must be a positive number"),
+        ([*TRAIN, "--batch-size", "0"], "batch_size must be at least 1"),
+        ([*TRAIN, "--device", "cudda"], "unknown --device 'cudda'; did you mean 'cuda'?"),
+        ([*TRAIN, "--device", "cuda"], "device cuda: torch finds no such device"),
+        ([*TRAIN, "--precision", "fp16"], "precision fp16 needs a CUDA device"),
+        ([*TRAIN, "--precision", "q"], "unknown --precision 'q'; there are no, bf16, fp16"),
+        ([*TRAIN, "--option", "stem"], "KEY=VALUE is wanted, such as stem=small; got 'stem'"),
+        ([*TRAIN, "--option", "stem=small"], "lenet5_modern has no option 'stem'"),
+        ([*TRAIN, "--checkpoint-every", "-1"], "checkpoint_every must be"),
+        ([*TRAIN, "--out", "/dev/null/run"], "/dev/null is a file"),
+        ([*TRAIN, "--out", "/proc/run"], "/proc/run cannot be made"),
+        ([*TRAIN, "--out", "tests"], "tests is there already: choose another folder with --out"),
+        (["train", "vgg_d", "--data", "mnist_5k"], "at least 32; got 28"),
+        (["train", "resnet18", "--data", "imagefolder:nowhere"], "nowhere is no folder"),
+        (["train", "--resume"], "--resume goes on with a run: say which one by --out FOLDER"),
+        (["train", "--resume", "--out", "nowhere"], "there is no folder nowhere"),
+        (["train", "--resume", "--out", "tests"], "tests holds no run"),
+        (["evaluate"], "the following arguments are required: RUN"),
+        (["evaluate", "nowhere"], "there is no folder nowhere"),
+        (["evaluate", "tests"], "tests holds no run"),
+        (["evaluate", "tests", "--split", "val"], "unknown --split 'val'; there are test, train"),
     ],
 )
-def test_bad_arguments_get_one_sentence_and_code_2(run, arguments, sentence):
+def test_bad_arguments_get_one_sentence_and_code_2(run, arguments, sentence, tmp_path, monkeypatch):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "letter").touch()
+    monkeypatch.chdir(tmp_path)
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
+    assert [path.name for path in tmp_path.rglob("*")] == ["tests", "letter"]
     assert sentence in err and err.count("\n") == 1 and "Traceback" not in err
 
 
 def test_help_is_there_for_every_command(run):
-    for command in ("list", "summary", "verify"):
+    for command in ("list", "summary", "verify", "train", "evaluate"):
         code, out, _ = run(command, "--help")
         assert code == 0 and out.startswith(f"usage: python -m cnnlib {command}")
     code, out, _ = run("--help")
@@ -182,3 +358,37 @@ def test_a_reader_who_stops_early_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_ctrl_c_saves_says_how_to_go_on_and_ends_with_code_130(tmp_path, number):
+    program = [sys.executable, "-m", "cnnlib", "train"]
+    settings = [
+        "lenet5_modern",
+        "--data",
+        "mnist_5k",
+        "--limit",
+        "500",
+        "--epochs",
+        "500",
+        "--out",
+        "run",
+    ]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*program, *settings], cwd=tmp_path, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        limit = time.monotonic() + 60
+        while not (tmp_path / "run" / "checkpoint.safetensors").exists():
+            assert time.monotonic() < limit and process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert last.startswith("python -m cnnlib: stopped in epoch ") and "of 500" in last
+    assert last.endswith("to go on: python -m cnnlib train --resume --out run")
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert kept["starts"][0]["outcome"] == "interrupted"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnlib import datasets, fetch
-from cnnlib.data import Augmentation, ImageSet, batches, list_datasets, load
+from cnnlib.data import Augmentation, Images, ImageSet, batches, list_datasets, load
 
 CLASSES = ("a", "b", "c")
 
@@ -42,7 +43,7 @@ sizes = st.integers(1, 6)
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"images": [[0]]}, TypeError, "images must be a torch.Tensor, got list"),
+        ({"images": [[0]]}, TypeError, "got list; torch.stack joins images of one size"),
         ({"labels": [0, 1]}, TypeError, "labels must be a torch.Tensor, got list"),
         ({"images": torch.zeros(2, 4, 4)}, ValueError, r"\(N, C, H, W\), got \(2, 4, 4\)"),
         ({"images": torch.zeros(2, 1, 0, 4)}, ValueError, r"got \(2, 1, 0, 4\)"),
@@ -250,134 +251,6 @@ def test_no_method_changes_the_set_it_is_called_on():
     assert torch.equal(tiny.images, before)
 
 
-# Augmentation
-
-
-def moved(image, down, right, mirror, background):
-    """One image (C, H, W), shifted after being mirrored, pixel by pixel."""
-    channels, height, width = image.shape
-    result = torch.empty_like(image)
-    for c in range(channels):
-        for y in range(height):
-            for x in range(width):
-                row, column = y - down, x - right
-                if mirror:
-                    column = width - 1 - column
-                inside = 0 <= row < height and 0 <= width - 1 - column < width
-                result[c, y, x] = image[c, row, column] if inside else background[c]
-    return result
-
-
-def how_it_moved(before, after, shift, background):
-    """All (down, right, mirror) that turn one image into the other."""
-    reach = range(-shift, shift + 1)
-    ways = [(down, right, mirror) for down in reach for right in reach for mirror in (False, True)]
-    return [way for way in ways if torch.equal(moved(before, *way, background), after)]
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    height=st.integers(3, 6),
-    width=st.integers(3, 6),
-    channels=st.sampled_from([1, 3]),
-    shift=st.integers(0, 2),
-    flip=st.booleans(),
-    dtype=st.sampled_from([torch.uint8, torch.float32, torch.float64]),
-    seed=st.integers(0, 2**32),
-)
-def test_each_image_is_a_shifted_copy_on_background_mirrored_only_where_asked(
-    height, width, channels, shift, flip, dtype, seed
-):
-    images = make([0, 1, 2], channels, height, width, dtype).images
-    background = tuple(float(200 + c) for c in range(channels))
-    after = Augmentation(shift, flip)(images, background=background, generator=seeded(seed))
-    assert (after.shape, after.dtype) == (images.shape, dtype)
-    assert after.data_ptr() != images.data_ptr()
-    for old, new in zip(images, after, strict=True):
-        ways = how_it_moved(old, new, shift, background)
-        assert ways
-        if not flip:
-            assert not all(mirror for _, _, mirror in ways)
-
-
-def test_images_of_one_batch_get_different_draws_and_all_draws_are_equally_likely():
-    one = make([0], height=6, width=6, dtype=torch.float32).images
-    n, kinds = 5000, 50  # 5 x 5 shifts, mirrored or not
-    after = Augmentation(shift=2, flip=True)(one.expand(n, -1, -1, -1), generator=seeded())
-    different, counts = after.flatten(1).unique(dim=0, return_counts=True)
-    assert len(different) == kinds
-    for image in different:
-        assert len(how_it_moved(one[0], image.view(1, 6, 6), 2, (0.0,))) == 1
-    # 100 of each expected; chi-square with 49 degrees of freedom exceeds 94 once in 10,000 times
-    expected = n / kinds
-    assert ((counts - expected) ** 2 / expected).sum() < 94
-
-
-def test_the_generator_alone_decides():
-    images = make([0, 1, 2] * 10).images
-    augment = Augmentation(shift=1, flip=True)
-    first = augment(images, generator=seeded(1))
-    torch.manual_seed(5)
-    assert torch.equal(augment(images, generator=seeded(1)), first)
-    assert not torch.equal(augment(images, generator=seeded(2)), first)
-    state = torch.get_rng_state()
-    augment(images, generator=seeded(1))
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_switching_the_flip_on_keeps_the_shifts():
-    images = make([0, 1, 2] * 5, height=6, width=6, dtype=torch.float32).images
-    plain = Augmentation(shift=2)(images, generator=seeded(3))
-    both = Augmentation(shift=2, flip=True)(images, generator=seeded(3))
-    mirrored = [torch.equal(new, old.flip(2)) for old, new in zip(plain, both, strict=True)]
-    same = [torch.equal(new, old) for old, new in zip(plain, both, strict=True)]
-    assert all(a != b for a, b in zip(mirrored, same, strict=True))
-    assert any(mirrored) and any(same)
-
-
-def test_augmentation_works_without_values_and_with_no_images():
-    empty = Augmentation(2, True)(torch.zeros(0, 1, 5, 5), generator=seeded())
-    assert empty.shape == (0, 1, 5, 5)
-    meta = Augmentation(2, True)(torch.zeros(4, 3, 5, 5, device="meta"), generator=seeded())
-    assert (meta.shape, meta.device.type) == ((4, 3, 5, 5), "meta")
-
-
-@pytest.mark.gpu
-def test_a_generator_on_the_cpu_gives_the_same_batches_on_the_gpu():
-    here = load("fashion_6k").rescaled(-1, 1)
-    augment = Augmentation(shift=2, flip=True)
-    pairs = zip(
-        batches(here, 64, generator=seeded(), augment=augment),
-        batches(here.to("cuda"), 64, generator=seeded(), augment=augment),
-        strict=True,
-    )
-    for (images, labels), (images_gpu, labels_gpu) in pairs:
-        assert images_gpu.is_cuda and labels_gpu.is_cuda
-        assert torch.equal(images, images_gpu.cpu()) and torch.equal(labels, labels_gpu.cpu())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"shift": -1}, ValueError, "shift must be at least 0, got -1"),
-        ({"shift": 1.5}, TypeError, "shift must be a whole number, got 1.5"),
-        ({"flip": 0.5}, TypeError, "flip must be True or False, got 0.5"),
-    ],
-)
-def test_augmentations_that_make_no_sense_are_refused(arguments, error, message):
-    with pytest.raises(error, match=message):
-        Augmentation(**arguments)
-
-
-def test_augmentation_refuses_images_that_do_not_fit():
-    with pytest.raises(ValueError, match="4x5 out of sight: shift must be below 4"):
-        Augmentation(shift=4)(make([0]).images, generator=seeded())
-    with pytest.raises(ValueError, match=r"\(N, C, H, W\)"):
-        Augmentation()(torch.zeros(4, 5), generator=seeded())
-    with pytest.raises(ValueError, match=r"in 0\.\.255, got -0\.1"):
-        Augmentation(1)(make([0]).images, background=-0.1, generator=seeded())
-
-
 # Batches
 
 
@@ -433,6 +306,155 @@ def test_wrong_arguments_are_refused_at_the_call_not_at_the_first_batch():
         batches(tiny, 2, augment=Augmentation(1))
 
 
+@given(labels=st.lists(st.integers(0, 2), min_size=1, max_size=20), data=st.data())
+def test_an_order_says_which_images_come_and_when(labels, data):
+    tiny = make(labels, dtype=torch.float32)
+    wanted = data.draw(st.lists(st.integers(0, len(labels) - 1), max_size=25))
+    order, size = torch.tensor(wanted).long(), data.draw(st.integers(1, 7))
+    for generator in (None, seeded(1)):  # which has nothing to decide here
+        parts = list(batches(tiny, size, order=order, generator=generator))
+        assert [len(answers) for _, answers in parts] == [
+            len(wanted[start : start + size]) for start in range(0, len(wanted), size)
+        ]
+        if parts:
+            assert torch.equal(torch.cat([images for images, _ in parts]), tiny.images[order])
+            assert torch.equal(torch.cat([answers for _, answers in parts]), tiny.labels[order])
+    assert generator is not None and torch.equal(generator.get_state(), seeded(1).get_state())
+
+
+@pytest.mark.parametrize("done", [0, 1, 3, 4])
+def test_a_pass_that_was_broken_off_goes_on_where_it_was(done):
+    tiny = make([0, 1, 2] * 7, height=6, width=6, dtype=torch.float32)
+    augment = Augmentation(2, True, cutout=2, mixup=0.5)
+    whole = list(batches(tiny, 6, generator=seeded(3), augment=augment))
+
+    generator = seeded(3)
+    order = tiny.order(generator)
+    started = batches(tiny, 6, generator=generator, augment=augment, order=order)
+    for _ in range(done):
+        next(started)
+    kept = generator.get_state()  # what a checkpoint holds beside the order
+    rest = batches(
+        make([0, 1, 2] * 7, height=6, width=6, dtype=torch.float32),
+        6,
+        generator=torch.Generator().set_state(kept),
+        augment=augment,
+        order=order[6 * done :],
+    )
+    for (images, labels), (expected, answers) in zip(rest, whole[done:], strict=True):
+        assert torch.equal(images, expected) and torch.equal(labels, answers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"order": [0, 1]}, TypeError, r"int64 tensor of shape \(M,\), got list"),
+        ({"order": torch.zeros(2)}, TypeError, r"got torch.float32 of shape \(2,\)"),
+        ({"order": torch.zeros(2, 1).long()}, TypeError, r"got torch.int64 of shape \(2, 1\)"),
+        ({"order": torch.tensor([0, 2])}, IndexError, "order asks for image 2 of a set of 2"),
+        ({"order": torch.tensor([-1])}, IndexError, "order asks for image -1 of a set of 2"),
+        ({"share": 1}, TypeError, r"share must be a slice .* got 1"),
+        ({"share": slice(None, None, -1)}, TypeError, r"step above 0, as slice\(rank, None"),
+        ({"salt": 0.5}, TypeError, "salt must be a whole number, got 0.5"),
+        ({"salt": True}, TypeError, "salt must be a whole number, got True"),
+    ],
+)
+def test_orders_shares_and_salts_of_the_wrong_kind_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        batches(make([0, 1]), 2, **arguments)
+
+
+def test_a_share_of_a_pass_in_order_is_that_of_each_batch():
+    tiny = make([0, 1, 2, 0, 1, 2, 0], dtype=torch.float32)
+    for rank, expected in [(0, [0, 2, 4, 6]), (1, [1, 3, 5])]:
+        parts = list(batches(tiny, 4, share=slice(rank, None, 2)))
+        assert torch.equal(torch.cat([images for images, _ in parts]), tiny.images[expected])
+    last_images, last_labels = list(batches(tiny, 3, share=slice(1, None, 2)))[-1]
+    assert last_images.shape == (0, 1, 4, 5) and last_labels.shape == (0,)
+
+
+def test_nothing_and_one_class_and_batches_larger_than_the_set_are_all_right():
+    empty = make([])
+    assert list(batches(empty, 4)) == []
+    assert list(batches(empty, 4, generator=seeded(), augment=Augmentation(1, True, 2))) == []
+    alone = ImageSet("alone", torch.rand(3, 1, 4, 4), torch.zeros(3).long(), ("only",))
+    augment = Augmentation(1, True, 2, 0.5)
+    ((images, labels),) = batches(alone, 1000, generator=seeded(), augment=augment)
+    assert images.shape == (3, 1, 4, 4) and torch.equal(labels, torch.ones(3, 1))
+
+
+def test_pixels_that_are_no_numbers_are_kept_but_have_no_statistics():
+    tiny = ImageSet("tiny", torch.full((2, 1, 2, 2), float("nan")), torch.tensor([0, 1]), CLASSES)
+    ((images, _),) = batches(tiny, 2)
+    assert images.isnan().all()
+    with pytest.raises(ValueError, match="mean must be finite, got"):
+        tiny.normalized()
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_batches_keep_the_memory_layout_of_the_set(memory_format):
+    images = torch.rand(9, 3, 4, 5).to(memory_format=memory_format)
+    tiny = ImageSet("tiny", images, torch.zeros(9).long(), CLASSES)
+    for start, (part, _) in enumerate(batches(tiny, 4)):
+        assert torch.equal(part, images[4 * start : 4 * start + 4])
+        assert part.is_contiguous(memory_format=memory_format)
+
+
+# What the training loop asks of a set
+
+
+def test_a_set_is_what_the_loop_takes_and_tells_device_dtype_and_order():
+    tiny = make([0, 1, 2] * 10, dtype=torch.float64)
+    assert isinstance(tiny, Images)
+    assert (tiny.device.type, tiny.dtype) == ("cpu", torch.float64)
+    assert tiny.to("meta").device.type == "meta"
+    order = tiny.order(seeded(4))
+    assert order.dtype == torch.int64 and sorted(order.tolist()) == list(range(30))
+    assert torch.equal(order, torch.randperm(30, generator=seeded(4)))
+    # which is the order that batches() draws by itself
+    drawn = torch.cat([images for images, _ in batches(tiny, 7, generator=seeded(4))])
+    assert torch.equal(drawn, tiny.images[order])
+
+
+def test_fingerprints_differ_with_what_a_set_holds_and_with_nothing_else():
+    tiny = make([0, 1, 2], channels=3)
+    digest = tiny.fingerprint()
+    assert digest == "8e71b311a5230a73"  # also tomorrow, for checkpoints to be compared with
+    other_pixel = tiny.images.clone()
+    other_pixel[2, 1, 3, 4] += 1
+    changes = [
+        {"images": other_pixel},
+        {"images": tiny.images.float()},
+        {"images": tiny.images.flatten(2).view(3, 3, 5, 4)},
+        {"labels": torch.tensor([0, 1, 1])},
+        {"classes": ("a", "b", "d")},
+        {"background": 1.0},
+        {"background": (0.0, 0.0, 1.0)},
+    ]
+    others = {replace(tiny, **change).fingerprint() for change in changes}
+    assert len(others | {digest}) == len(changes) + 1
+    assert replace(tiny, name="x", mean=(1.0,)).fingerprint() == digest
+    far = tiny.images.to(memory_format=torch.channels_last)
+    assert replace(tiny, images=far).fingerprint() == digest
+    assert replace(tiny, images=tiny.images.repeat(2, 1, 1, 1)[::2][:3]).fingerprint() != digest
+    wide = torch.zeros(3, 3, 9, 9, dtype=torch.uint8)
+    wide[:, :, 2:6, 3:8] = tiny.images
+    assert replace(tiny, images=wide[:, :, 2:6, 3:8]).fingerprint() == digest  # a view
+    assert tiny.to(dtype=torch.bfloat16).fingerprint() not in others | {digest}
+    assert make([]).fingerprint() == make([]).fingerprint()
+    assert tiny.to("meta").fingerprint() == tiny.to("meta").fingerprint() != digest
+
+
+def test_many_images_have_a_fingerprint_of_all_of_them():
+    many = ImageSet("many", torch.zeros(9000, 1, 1, 1).byte(), torch.zeros(9000).long(), CLASSES)
+    digests = {many.fingerprint()}
+    for place in (0, 4095, 4096, 8999):
+        images = many.images.clone()
+        images[place] = 1
+        digests.add(replace(many, images=images).fingerprint())
+    assert len(digests) == 5
+
+
 # load
 
 
@@ -465,6 +487,14 @@ def test_embedded_sets_load_in_less_than_a_tenth_of_a_second(name):
 def test_unknown_names_get_the_nearest_known_ones(arguments, error, message):
     with pytest.raises(error, match=message):
         load(*arguments)
+
+
+@pytest.mark.parametrize("name", ["imagenette", "ImageNet", "imagefolder:/data/birds"])
+def test_sets_too_large_for_memory_are_pointed_to_where_they_are(name):
+    with pytest.raises(
+        ValueError, match=r"cnnlib\.streams .* imagenette\(\), image_folder\(path\)"
+    ):
+        load(name)
 
 
 def test_all_sets_are_listed_those_in_the_package_first():

@@ -8,11 +8,13 @@ import os
 import random
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -195,6 +197,57 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         assert path.read_bytes() == b"old" and names(tmp_path) == {"file"}
     with pytest.raises(FileNotFoundError, match="the folder .* does not exist"):
         fetch.write(b"new", tmp_path / "missing" / "file")
+
+
+def test_a_file_may_come_in_pieces(tmp_path):
+    fetch.write((bytes([number]) * 3 for number in range(3)), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"\0\0\0\1\1\1\2\2\2"
+    fetch.write([memoryview(b"ab"), b"c"], tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"abc"
+
+    def broken():
+        yield b"half"
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        fetch.write(broken(), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"abc" and names(tmp_path) == {"file"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be synced")
+def test_a_file_is_on_disk_before_it_gets_its_name_and_the_name_before_the_end(
+    tmp_path, monkeypatch
+):
+    steps, sync, replace = [], os.fsync, os.replace
+
+    def fsync(descriptor):
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *paths: steps.append("name") or replace(*paths))
+    fetch.write(b"data", tmp_path / "file")
+    assert steps == ["file", "name", "folder"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be synced")
+@pytest.mark.parametrize(
+    ("number", "goes_on"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)]
+)
+def test_a_folder_that_cannot_be_synced_counts_only_if_the_disk_is_to_blame(
+    tmp_path, monkeypatch, number, goes_on
+):
+    sync = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with nullcontext() if goes_on else pytest.raises(OSError, match="error: .*file"):
+        fetch.write(b"data", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"data" and names(tmp_path) == {"file"}
 
 
 # Sources, in their order

@@ -10,7 +10,7 @@ import random
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,8 +18,6 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import PartialState
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
@@ -32,7 +30,6 @@ from cnnlib.train import (
     evaluate,
     fit,
     fit_seeds,
-    parameter_groups,
     seed_everything,
 )
 
@@ -160,94 +157,6 @@ def test_augmentation_changes_training_but_not_the_measured_sets():
     assert torch.equal(train.images, images)
     assert history.final["test_error"] == evaluate(model, train)["error"]
     assert not torch.equal(weights(model), trained_weights(recipe=Recipe(epochs=1)))
-
-
-# The recipe
-
-
-def test_learning_rate_is_the_triangle_computed_by_hand():
-    recipe = Recipe(lr=1.0, warmup=0.2)  # nine steps stand at 0.1, 0.2 ... 0.9 of the way
-    rates = [recipe.lr_at(step, 9) for step in range(1, 10)]
-    assert rates == pytest.approx([0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
-
-
-@given(st.integers(1, 300), st.floats(0, 1), st.floats(1e-6, 10))
-def test_learning_rate_rises_once_falls_once_and_is_never_wasted(steps, warmup, lr):
-    recipe = Recipe(lr=lr, warmup=warmup)
-    rates = np.array([recipe.lr_at(step, steps) for step in range(1, steps + 1)])
-    assert (rates > 0).all() and (rates <= lr * (1 + 1e-12)).all()
-    peak = rates.argmax()
-    assert (np.diff(rates[: peak + 1]) >= 0).all() and (np.diff(rates[peak:]) <= 0).all()
-
-
-def test_only_weights_of_convolutions_and_linear_layers_decay():
-    model = lenet5(batch_norm=True)
-    decayed, spared = parameter_groups(model, 0.01)
-    names = {id(p): name for name, p in model.named_parameters()}
-    assert decayed["weight_decay"] == 0.01 and spared["weight_decay"] == 0
-    assert sorted(names[id(p)] for p in decayed["params"]) == [
-        "c1.0.weight",
-        "c3.0.weight",
-        "c5.0.weight",
-        "f6.1.weight",
-    ]
-    assert len(decayed["params"]) + len(spared["params"]) == len(names)
-    subsampling = {name for name in names.values() if "coefficient" in name}
-    assert len(subsampling) == 2 and subsampling <= {names[id(p)] for p in spared["params"]}
-
-
-def test_frozen_parameters_are_in_no_group():
-    model = small_net()
-    model[0].requires_grad_(False)
-    groups = parameter_groups(model, 0.01)
-    assert sum(len(group["params"]) for group in groups) == 2
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"epochs": -3}, "epochs must be at least 1, got -3"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"lr": -0.1}, "lr must be a positive number, got -0.1"),
-        ({"lr": 0}, "lr must be a positive number"),
-        ({"lr": math.nan}, "lr must be a positive number, got nan"),
-        ({"lr": math.inf}, "lr must be a positive number, got inf"),
-        ({"momentum": 1.0}, "momentum must be at least 0 and below 1"),
-        ({"momentum": 0.0}, "set momentum > 0 or nesterov=False"),
-        ({"weight_decay": -1e-4}, "weight_decay must be at least 0"),
-        ({"warmup": 1.5}, "warmup must be a share of the steps, from 0 to 1, got 1.5"),
-    ],
-)
-def test_a_recipe_out_of_range_says_which_number_and_what_range(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Recipe(**settings)
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"epochs": 2.5}, "epochs must be a whole number, got 2.5"),
-        ({"epochs": True}, "epochs must be a whole number"),
-        ({"batch_size": "64"}, "batch_size must be a whole number, got '64'"),
-        ({"lr": "fast"}, "lr must be a number, got 'fast'"),
-        ({"augment": "flip"}, "augment must be an Augmentation or None, got str"),
-    ],
-)
-def test_a_recipe_of_the_wrong_kind_says_what_it_needs(settings, message):
-    with pytest.raises(TypeError, match=message):
-        Recipe(**settings)
-
-
-@pytest.mark.parametrize("augment", [None, Augmentation(shift=2, flip=True)])
-def test_a_recipe_survives_json(augment):
-    recipe = Recipe(epochs=3, lr=0.02, augment=augment)
-    assert Recipe.from_dict(json.loads(json.dumps(asdict(recipe)))) == recipe
-
-
-def test_plain_gradient_descent_is_a_recipe_too():
-    recipe = Recipe(momentum=0.0, nesterov=False)
-    assert fit(small_net(), stripes(50), recipe=recipe).final["epoch"] == 5
 
 
 # Chance
@@ -574,7 +483,7 @@ def test_an_image_that_is_not_a_number_shows_in_the_step_that_meets_it():
             recipe=Recipe(batch_size=10))  # fmt: skip
 
 
-# Interruption and several processes, in processes of their own
+# Interruption, in a process of its own
 
 INTERRUPTED = """
 import copy, json, signal, torch
@@ -619,63 +528,6 @@ def test_ctrl_c_keeps_the_finished_epochs_and_a_usable_network():
     assert f"stopped after {len(rows)} of 100000 epochs" in notes[0]
     assert f"epoch {len(rows)}/100000: train loss" in notes[0]
     assert finite and not training and again == 1
-
-
-TWO_PROCESSES = """
-import json, sys, torch
-from test_train import *
-torch.set_num_threads(1)
-results = {}
-for norm in (False, True):
-    model = small_net(norm=norm, dtype=torch.float64)
-    history = fit(model, stripes(51, dtype=torch.float64), stripes(33, 1, dtype=torch.float64),
-                  recipe=SHARED_RECIPE, progress=True)
-    results[norm] = {"weights": weights(model), "history": history.to_dict(),
-                     "buffers": [b.tolist() for b in model.buffers()]}
-try:
-    fit(model, stripes(49, dtype=torch.float64), recipe=SHARED_RECIPE)
-except ValueError as error:
-    results["error"] = str(error)
-rank = torch.distributed.get_rank()
-torch.save(results, f"{sys.argv[1]}/{rank}.pt")
-torch.distributed.destroy_process_group()
-"""
-# 51 images leave 3 for the last batch: two processes get 2 and 1 of them.
-SHARED_RECIPE = Recipe(epochs=2, lr=0.05, batch_size=16, augment=Augmentation(shift=1))
-
-
-@pytest.mark.slow
-def test_two_processes_end_with_the_weights_and_history_of_one(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launcher, "--nproc_per_node=2", str(script), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=child_environment(),
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch 1/2") == 2  # one process speaks, once per training
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-
-    alone = small_net(dtype=torch.float64)
-    train, test = stripes(51, dtype=torch.float64), stripes(33, 1, dtype=torch.float64)
-    history = fit(alone, train, test, recipe=SHARED_RECIPE)
-    torch.testing.assert_close(first[False]["weights"], weights(alone), rtol=1e-12, atol=1e-12)
-    together = History.from_dict(first[False]["history"])
-    assert together.processes == 2 and history.processes == 1
-    for ours, theirs in zip(together.rows, history.rows, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-12)
-
-    for norm in (False, True):  # both processes hold the same network and history
-        assert torch.equal(first[norm]["weights"], second[norm]["weights"])
-        assert first[norm]["buffers"] == second[norm]["buffers"]
-        assert first[norm]["history"]["rows"] == second[norm]["history"]["rows"]
-    assert first[True]["buffers"]
-    assert "leave 1 for the last batch, too few for 2 processes" in first["error"]
 
 
 @pytest.mark.gpu

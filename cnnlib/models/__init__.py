@@ -3,10 +3,11 @@
 import difflib
 import fnmatch
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from . import (
     alexnet,
@@ -27,7 +28,7 @@ from . import (
     zfnet,
 )
 
-__all__ = ["MODELS", "create_model", "list_models"]
+__all__ = ["MODELS", "create_model", "image_size", "list_models", "loss_for"]
 
 # name -> class and the arguments that make it this variant; each module lists its own at its end
 MODELS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
@@ -53,6 +54,13 @@ MODELS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     for name, variant in module.MODELS.items()
 }
 
+# class -> which loss a network of it is trained with, where that is not cross-entropy alone
+LOSSES: dict[type[nn.Module], Callable[[Any], Callable[[Any, Tensor], Tensor]]] = {
+    **lenet.LOSSES,
+    **googlenet.LOSSES,
+    **nasnet.LOSSES,
+}
+
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the networks that match a shell pattern, in order of publication."""
@@ -73,12 +81,7 @@ def create_model(
     Raises:
         ValueError: an unknown name or option, or a value that the network does not accept.
     """
-    if name not in MODELS:
-        raise ValueError(
-            f"unknown model {name!r}{_nearest(name, MODELS, 3)}; "
-            f"list_models() names all {len(MODELS)}"
-        )
-    network, variant = MODELS[name]
+    network, variant = _registered(name)
     accepted = list(inspect.signature(network).parameters)
     for option in options:
         if option not in accepted:
@@ -88,6 +91,43 @@ def create_model(
     given = {"num_classes": num_classes, "in_channels": in_channels}
     given = {key: value for key, value in given.items() if value is not None}
     return network(**(variant | given | options))
+
+
+def loss_for(model: nn.Module) -> Callable[[Any, Tensor], Tensor]:
+    """The loss that a network is trained with: that of its paper, else cross-entropy.
+
+    It takes what the network returns, in training mode (perhaps with the scores of auxiliary heads)
+    as in evaluation mode, and labels (N,), and gives the mean over the N images.
+    """
+    for kind in type(model).__mro__:
+        if kind in LOSSES:
+            return LOSSES[kind](model)
+    return F.cross_entropy
+
+
+def image_size(name: str) -> int | None:
+    """Height and width, in pixels, of the images that a network is made for, or None.
+
+    None says that it takes images of any size, from a smallest one on. Other networks take one
+    size only; it is an option of most of them, ``image_size``, whose default is given here.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    network, variant = _registered(name)
+    option = inspect.signature(network).parameters.get("image_size")
+    if option is None:
+        return lenet.IMAGE_SIZES.get(network)
+    return variant.get("image_size", option.default)
+
+
+def _registered(name: str) -> tuple[type[nn.Module], dict[str, Any]]:
+    if name not in MODELS:
+        raise ValueError(
+            f"unknown model {name!r}{_nearest(name, MODELS, 3)}; "
+            f"list_models() names all {len(MODELS)}"
+        )
+    return MODELS[name]
 
 
 def _nearest(name: str, known: Iterable[str], count: int = 1) -> str:

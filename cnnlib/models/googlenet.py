@@ -381,3 +381,4 @@ MODELS = {
     "googlenet_bn": (GoogLeNet, MODERN),
     "googlenet_bn_aux": (GoogLeNet, MODERN | {"auxiliary_heads": True}),
 }
+LOSSES = {GoogLeNet: lambda model: auxiliary_loss}

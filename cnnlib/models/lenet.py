@@ -12,7 +12,7 @@ starts as an average (coefficient 1/4, bias 0) instead of at random; scores are 
 penalties, so that the largest wins. All else differs only where an option says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -338,7 +338,14 @@ def count_connections(model: LeNet5) -> dict[str, int]:
     return counts
 
 
+def loss_for(model: LeNet5) -> Callable[[Tensor, Tensor], Tensor]:
+    """Eq. 9 for the penalties of the paper's output layer, cross-entropy for logits."""
+    return map_loss if isinstance(model.output, RBF) else F.cross_entropy
+
+
 MODELS: dict[str, tuple[type[nn.Module], dict]] = {
     "lenet5": (LeNet5, {}),
     "lenet5_modern": (LeNet5, MODERN),
 }
+LOSSES = {LeNet5: loss_for}
+IMAGE_SIZES = {LeNet5: 32}  # pixels; no other fits

@@ -587,6 +587,22 @@ def auxiliary_side(image_size: int, imagenet: bool) -> int:
     return side_of(image_size)
 
 
+def auxiliary_loss(scores: Tensor | tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+    """Cross-entropy, with 0.4 times that of the auxiliary head added (Appendix A.7).
+
+    Args:
+        scores: what the network returns, in either mode; (N, classes) each.
+        labels: (N,), whole numbers from 0 on.
+
+    Returns:
+        The mean over the N images; a scalar.
+    """
+    if isinstance(scores, Tensor):
+        return F.cross_entropy(scores, labels)
+    logits, auxiliary = (F.cross_entropy(part, labels) for part in scores)
+    return logits + AUXILIARY_WEIGHT * auxiliary
+
+
 @torch.no_grad()
 def draw_weights(model: nn.Module) -> None:
     """Fresh weights of convolutions from N(0, 2 / fan-out), in place, as in the authors' code."""
@@ -641,3 +657,4 @@ MODELS = {
         },
     ),
 }
+LOSSES = {NASNet: lambda model: auxiliary_loss}

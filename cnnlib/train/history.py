@@ -31,7 +31,9 @@ class History:
     precision: str = "no"  # mixed precision: "no", "bf16" or "fp16"
     device: str = ""  # "cpu" or "cuda"
     processes: int = 1
-    seconds: float = field(default=0.0, compare=False, repr=False)  # differs from run to run
+    # what differs from run to run: seconds of the training, and of each epoch without measuring
+    seconds: float = field(default=0.0, compare=False, repr=False)
+    epoch_seconds: list[float] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def final(self) -> dict[str, Any]:
@@ -45,7 +47,7 @@ class History:
 
     def to_dict(self) -> dict[str, Any]:
         """Only dicts, lists, strings and numbers, as JSON can hold them."""
-        return asdict(self)
+        return asdict(self) | {"recipe": self.recipe.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> History:

@@ -1,60 +1,88 @@
-"""The one training loop and the one recipe that all networks of the book share.
+"""The one training loop that all networks of the book share.
 
 `fit` is a plain PyTorch loop on Hugging Face accelerate: CPU or GPU, mixed precision and several
-processes are arguments or launchers, not other code. The recipe is stochastic gradient descent with
-Nesterov momentum, a learning rate that rises and falls linearly once ("one-cycle", after Smith and
-Topin, 2017, arXiv:1708.07120), and weight decay on weights but not on biases and normalisation.
+processes are arguments or launchers, not other code. How it trains is data, a `Recipe`.
 
 What repeats: with the same initial weights, seed and number of threads, two runs on one CPU agree
-bit for bit. A different number of threads or CPU type rounds differently, which training amplifies
-in float32 and hardly at all in float64. `fit` leaves the number of threads alone.
+bit for bit, also if one of them was interrupted and resumed from its checkpoint. A different number
+of threads or CPU type rounds differently, which training amplifies in float32 and hardly at all in
+float64. `fit` leaves the number of threads alone. On a GPU the same needs
+`torch.backends.cudnn.deterministic = True`.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, gather
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm as plain_tqdm
 
-from ..data import ImageSet, batches
+from ..data import Images, batches
+from .checks import check_number, check_whole
 from .history import History, Repeats, line
+from .measure import (
+    Loss,
+    check_has_numbers,
+    check_lone_image,
+    check_soft_labels,
+    checked,
+    loss_of_zeros,
+    name_of,
+    sums,
+)
+from .progress import Progress
 from .recipe import RECIPE, Recipe
+from .saving import Keeper, Position, tensors_digest
+from .schedules import Plateau
+from .steps import Stepper
+from .surroundings import Interruption, accelerator, own_random_state
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # scores (N, classes), labels (N,) -> mean over the N
+LOOK = 50  # steps between two looks at the loss: reading a number makes a GPU wait
+AGREE = 10  # steps between two agreements of several processes whether to save or to stop
+DIVERGED = 10.0  # a mean loss of so many times that at first is no learning any more
 
 
 def fit(
     model: nn.Module,
-    train: ImageSet,
-    test: ImageSet | None = None,
+    train: Images,
+    test: Images | None = None,
     *,
     recipe: Recipe = RECIPE,
     loss: Loss = F.cross_entropy,
     seed: int = 0,
     device: str = "auto",
     precision: str = "no",
+    channels_last: bool = False,
+    compile: bool = False,
+    micro_batch: int | None = None,
     progress: bool | None = None,
     history: History | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    checkpoint_every: float = 60.0,
+    after_epoch: Callable[[History], object] | None = None,
 ) -> History:
     """Trains a network in place and tells how it went.
 
     The network starts from the weights that it has and ends on the chosen device, in evaluation
-    mode, without gradients; it trains in its own dtype, which must be that of the images. The
-    global random state of torch is as before afterwards; those of NumPy and Python are not used.
+    mode, without gradients; it trains in its own dtype, which must be that of the images. With
+    `recipe.ema` it ends with the averaged weights, which are also those that are measured. The
+    global random state of torch is as before afterwards; those of NumPy and Python are not used. A
+    network with a method `set_progress` is told before each epoch how much of the training is
+    behind it, from 0 in the first epoch to 1 in the last.
 
     Under `torchrun --nproc_per_node N` every process trains on its share of each batch of
     `recipe.batch_size` images and all end with the same weights and history, to rounding those of
@@ -64,8 +92,9 @@ def fit(
     Args:
         model: maps images (N, C, H, W) to scores (N, classes); while it trains, perhaps to a tuple
             that begins with them.
-        train: images to learn from.
-        test: images measured after each epoch; they never influence the weights.
+        train: images to learn from: an ImageSet in memory or a Stream.
+        test: images measured after each epoch. They never influence the weights, unless the
+            recipe's schedule waits for a plateau of their error.
         recipe: how to train.
         loss: maps what the network returns, in training and in evaluation mode, and the labels to
             the mean loss over the images.
@@ -73,86 +102,260 @@ def fit(
             initial weights are drawn before; see `seed_everything`.
         device: "cpu", "cuda", or "auto" for CUDA where there is such a device.
         precision: "bf16" or "fp16" (CUDA only) for mixed precision, for float32 networks.
+        channels_last: keeps the channels of a pixel together in memory: the same numbers to
+            rounding, faster in most convolutions.
+        compile: runs the network through `torch.compile`: the same numbers to rounding.
+        micro_batch: most images that a process passes through the network at a time. A larger
+            batch is split and its gradients are summed up, which saves memory: the same numbers
+            to rounding, but for batch normalisation and dropout.
         progress: True prints a line per epoch, under a moving bar in a terminal or notebook; False
             is silent; None decides for True where somebody watches, for False in scripts, tests
             and, by the environment variable CNNLIB_BOOK=1, in the book.
         history: an empty History to fill, for those who want to look at it while training runs or
             after it was broken off, as by Ctrl-C: it then holds all finished epochs.
+        checkpoint: file in which the training is kept: after every epoch, within it every
+            `checkpoint_every` seconds, and when Ctrl-C or SIGTERM ends it.
+        resume: goes on from `checkpoint` if that file exists.
+        checkpoint_every: seconds.
+        after_epoch: called by the main process with the history after each epoch.
 
     Returns:
         The history, with a row per epoch.
 
     Raises:
         TypeError, ValueError: something does not fit together; said before the first step.
-        RuntimeError: the loss became infinite or not a number.
+        RuntimeError: the loss became infinite, not a number, or far larger than at the beginning.
+        FileExistsError: there is such a checkpoint, and `resume` was not asked for.
+        OSError: the checkpoint cannot be read or written; the file is as before.
+        KeyboardInterrupt: after Ctrl-C; after SIGTERM too where there is a checkpoint.
     """
     history = History() if history is None else history
     if history.rows:
         raise ValueError(f"history already holds {len(history.rows)} epochs; pass an empty one")
-    with _accelerator(device, precision) as accelerator:
-        model.to(accelerator.device)
-        train = _checked(train, "train", model, loss, precision)
-        test = test if test is None else _checked(test, "test", model, loss, precision)
-        steps = recipe.epochs * _batches_per_epoch(len(train), recipe, accelerator.num_processes)
-        share = slice(accelerator.process_index, None, accelerator.num_processes)  # of each batch
-        order = torch.Generator().manual_seed(seed)  # the same on all processes
-        optimizer = recipe.optimizer(model)
-        if accelerator.scaler is not None:  # float16: scale the loss, skip steps that overflow
-            optimizer = accelerator.prepare(optimizer)  # elsewhere only lost time in every step
-        # accelerate puts a new forward on what it prepares: a shell keeps the network as it is.
-        shell = accelerator.prepare(nn.Sequential(model))
-        _describe(history, accelerator, model, train, recipe, loss, seed)
-        step = 0
+    if not isinstance(recipe, Recipe):
+        raise TypeError(
+            f"recipe must be a Recipe, got {type(recipe).__name__}: Recipe.from_dict makes one of "
+            "a dict, paper_recipe and fast_recipe of a name"
+        )
+    path = _checkpoint_path(checkpoint, resume, checkpoint_every)
+    with accelerator(device, precision) as hub:
+        if path is not None and hub.is_main_process:
+            _check_folder(path)
+        check_has_numbers(model)
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        model.to(hub.device).to(memory_format=layout)
+        train = checked(train, "train", model, loss, precision)
+        test = test if test is None else checked(test, "test", model, loss, precision)
+        _check_classes(train, test)
+        _check_recipe(recipe, train, test, model, loss, hub.num_processes, micro_batch)
+        chance = torch.Generator().manual_seed(seed)  # the same on all processes
+        stepper = Stepper(model, recipe, loss, hub, layout, compile, micro_batch)
+        _describe(history, hub, model, train, recipe, loss, seed)
+        keeper = Keeper(
+            path,
+            checkpoint_every,
+            {} if path is None else _about(history, model, train, test),
+            hub,
+            model,
+            stepper.optimizer,
+            stepper.averaged,
+            chance,
+            history,
+        )
         with (
-            _own_random_state(seed + 1 + accelerator.process_index, accelerator.device),
-            _progress(progress if accelerator.is_main_process else False, steps) as (bar, say),
-            _orderly_end(model, history),
+            _orderly_end(model, history, keeper),
+            own_random_state(seed + 1 + hub.process_index, hub.device),
         ):
-            for epoch in range(1, recipe.epochs + 1):
-                shell.train()
-                losses, sizes, wrong = [], [], torch.tensor(0, device=accelerator.device)
-                for images, labels in batches(
-                    train, recipe.batch_size, generator=order, augment=recipe.augment
-                ):
-                    step += 1
-                    for group in optimizer.param_groups:
-                        group["lr"] = recipe.lr_at(step, steps)
-                    scores, answers = shell(images[share]), labels[share]
-                    # Gradients are averaged over processes, so uneven shares need weights.
-                    weight = accelerator.num_processes * len(answers) / len(labels)
-                    value = weight * loss(scores, answers)
-                    optimizer.zero_grad()
-                    accelerator.backward(value)
-                    optimizer.step()
-                    # Numbers stay on the device: reading one here would make a GPU wait.
-                    losses.append(value.detach())
-                    sizes.append(len(labels))
-                    if isinstance(scores, tuple):  # those of auxiliary heads follow
-                        scores = scores[0]
-                    wrong += (scores.argmax(1) != answers).sum()
-                    bar.update()
-
-                batch_losses = _total(torch.stack(losses), accelerator) / accelerator.num_processes
-                _stop_unless_finite(batch_losses, recipe, epoch, steps)
-                mean_loss = batch_losses @ torch.tensor(sizes).double() / len(train)
-                row = {"epoch": epoch, "lr": recipe.lr_at(step, steps)}
-                row["train_loss"] = mean_loss.item()
-                row["train_error"] = _total(wrong, accelerator).item() / len(train)
-                for buffer in model.buffers():
-                    broadcast(buffer)  # every process gets the first one's running statistics
-                if test is not None:
-                    network = accelerator.unwrap_model(shell)
-                    sums = _total(_sums(network, test, loss, 500, share), accelerator)
-                    row["test_loss"], row["test_error"] = (sums / len(test)).tolist()
-                history.rows.append(row)
-                say(line(row, recipe.epochs))
+            at = keeper.restore() or Position(wrong=torch.tensor(0, device=hub.device))
+            training = _Training(train, test, recipe, loss, seed, hub, chance, stepper, keeper, at)
+            wanted = progress if hub.is_main_process else False
+            shown = Progress.over(wanted, training.steps, done=training.step)
+            with shown as training.shown, training.interruption.watched(path is not None):
+                training.run(after_epoch)
+            stepper.take_average()
     return history
+
+
+@dataclass
+class _Training:
+    """A training at some moment; `fit` says what the parts are."""
+
+    train: Images
+    test: Images | None
+    recipe: Recipe
+    loss: Loss
+    seed: int
+    hub: Accelerator
+    chance: torch.Generator
+    stepper: Stepper
+    keeper: Keeper
+    at: Position
+
+    def __post_init__(self) -> None:
+        self.epoch_steps = math.ceil(len(self.train) / self.recipe.batch_size)
+        self.steps = self.recipe.epochs * self.epoch_steps
+        self.share = slice(self.hub.process_index, None, self.hub.num_processes)  # of each batch
+        self.interruption = Interruption()
+        self.shown: Progress
+
+    @property
+    def history(self) -> History:
+        return self.keeper.history
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return (self.at.epoch - 1) * self.epoch_steps + self.at.batch
+
+    def run(self, after_epoch: Callable[[History], object] | None) -> None:
+        """The loop: from where the training is to its end."""
+        at, recipe = self.at, self.recipe
+        while at.epoch <= recipe.epochs:
+            began = time.perf_counter() - at.seconds
+            self.stepper.begin_epoch(at.epoch)
+            self.shown.start_clock()
+            for images, labels in self._rest_of_epoch():
+                lr = recipe.lr_at(self.step + 1, self.steps, self.history.rows)
+                batch_size = self._batch_size(at.batch)
+                value, wrong = self.stepper.step(images, labels, lr, batch_size)
+                # Numbers stay on the device: reading one here would make a GPU wait.
+                at.losses.append(value)
+                at.wrong += wrong
+                at.batch += 1
+                self.shown.move(batch_size)
+                if at.batch % LOOK == 0 or self.step == 1:
+                    self._look()
+                if at.batch < self.epoch_steps:
+                    at.seconds = time.perf_counter() - began
+                    self._keep_or_stop()
+            at.seconds = time.perf_counter() - began
+            self._end_epoch()
+            self.keeper.save(at)
+            if after_epoch is not None and self.hub.is_main_process:
+                after_epoch(self.history)
+            if any(self._wished(self.interruption.requested)) and at.epoch <= recipe.epochs:
+                raise KeyboardInterrupt
+
+    def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of the epoch that are still to come, and of each this process's share."""
+        at, size = self.at, self.recipe.batch_size
+        if at.batch == 0:
+            at.drawn = self.chance.get_state()
+            order = self.train.order(self.chance)
+        else:  # resumed: the order is drawn again, then chance goes on from where it was
+            assert at.drawn is not None
+            reached = self.chance.get_state()
+            order = self.train.order(self.chance.set_state(at.drawn))
+            self.chance.set_state(reached)
+        return batches(
+            self.train,
+            size,
+            generator=self.chance,
+            augment=self.recipe.augment,
+            order=order[at.batch * size :],
+            share=self.share,
+            salt=self.seed * 1_000_003 + at.epoch,
+        )
+
+    def _batch_size(self, batch: int) -> int:
+        """Images of a batch, counted from 0, over all processes."""
+        return min(self.recipe.batch_size, len(self.train) - batch * self.recipe.batch_size)
+
+    def _look(self) -> None:
+        """Stops a training that does not learn, and shows how the last steps went."""
+        at = self.at
+        losses = _total(torch.stack(at.losses[-LOOK:]), self.hub) / self.hub.num_processes
+        self._check(losses, self.step - len(losses) + 1)
+        seen = min(at.batch * self.recipe.batch_size, len(self.train))
+        self.shown.show(losses.mean().item(), _total(at.wrong, self.hub).item() / seen)
+
+    def _check(self, losses: Tensor, first_step: int) -> None:
+        """RuntimeError if one loss is infinite or not a number, or all are far too large.
+
+        Args:
+            losses: mean losses of successive batches, over all processes: (steps,).
+            first_step: the step of the first of them.
+        """
+        bad = (~losses.isfinite()).nonzero().flatten().tolist()
+        if bad:
+            what, step = f"became {losses[bad[0]].item()}", first_step + bad[0]
+        elif losses.mean() > DIVERGED * self._loss_at_first():
+            what = f"grew from {self._loss_at_first():.3g} to {losses.mean().item():.3g}"
+            step = first_step + len(losses) - 1
+        else:
+            return
+        rate = self.recipe.lr_at(step, self.steps, self.history.rows)
+        hint = (
+            f"lower Recipe.lr (now {self.recipe.lr:.3g}), raise Recipe.warmup, or look for images "
+            "with extreme values"
+        )
+        if step == 1:  # before the first update
+            hint = "look for weights, images or a loss that are not numbers"
+        raise RuntimeError(
+            f"the loss {what} in step {step} of {self.steps} (epoch {self.at.epoch}), at a "
+            f"learning rate of {rate:.3g}: {hint}"
+        )
+
+    def _loss_at_first(self) -> float:
+        """What a loss is compared with: the first one, or that of knowing nothing if it is larger.
+
+        A network that goes on learning, from pretrained weights or on other images, may begin with
+        a loss close to 0, far below what is healthy later.
+        """
+        if self.at.first is None:
+            first = _total(self.at.losses[0], self.hub) / self.hub.num_processes
+            ignorant = loss_of_zeros(self.stepper.model, self.train, self.loss)
+            self.at.first = max(abs(first.item()), ignorant)
+        return self.at.first
+
+    def _keep_or_stop(self) -> None:
+        """Saves when it is time, and ends the training when that was asked for."""
+        if self.keeper.path is None:
+            return
+        if self.hub.num_processes > 1 and self.step % AGREE:
+            return
+        save, stop = self._wished(self.keeper.due, self.interruption.requested)
+        if save or stop:
+            self._look()  # what is beyond repair must not replace a good checkpoint
+            self.keeper.save(self.at)
+        if stop:
+            raise KeyboardInterrupt
+
+    def _wished(self, *wishes: bool) -> list[bool]:
+        """Which of these some process wishes; all must ask at the same step."""
+        if self.hub.num_processes == 1:
+            return list(wishes)
+        mine = torch.tensor([wishes], dtype=torch.uint8, device=self.hub.device)
+        return cast(Tensor, gather(mine)).amax(0).bool().tolist()
+
+    def _end_epoch(self) -> None:
+        """Adds the row of the epoch and moves on to the next."""
+        at, recipe = self.at, self.recipe
+        self._look()
+        losses = _total(torch.stack(at.losses), self.hub) / self.hub.num_processes
+        sizes = torch.tensor([self._batch_size(batch) for batch in range(self.epoch_steps)])
+        row = {"epoch": at.epoch, "lr": recipe.lr_at(self.step, self.steps, self.history.rows)}
+        row["train_loss"] = (losses @ sizes.double() / len(self.train)).item()
+        row["train_error"] = _total(at.wrong, self.hub).item() / len(self.train)
+        for buffer in self.stepper.buffers():
+            broadcast(buffer)  # every process gets the first one's running statistics
+        if self.test is not None:
+            measured = self.stepper.measured_model
+            found = sums(measured, self.test, self.loss, 500, share=self.share)
+            row["test_loss"], row["test_error"], _ = (
+                _total(found, self.hub) / len(self.test)
+            ).tolist()
+        self.history.rows.append(row)
+        self.history.epoch_seconds.append(at.seconds)
+        self.shown.say(line(row, recipe.epochs))
+        at.epoch, at.batch, at.losses, at.seconds = at.epoch + 1, 0, [], 0.0
+        at.wrong = torch.zeros_like(at.wrong)
 
 
 def fit_seeds(
     make: Callable[[], nn.Module],
-    train: ImageSet,
-    test: ImageSet,
+    train: Images,
+    test: Images,
     seeds: Sequence[int],
     **options: Any,
 ) -> Repeats:
@@ -179,19 +382,6 @@ def fit_seeds(
     return repeats
 
 
-def evaluate(
-    model: nn.Module, data: ImageSet, *, loss: Loss = F.cross_entropy, batch_size: int = 500
-) -> dict[str, float]:
-    """Mean loss and fraction of wrong answers, in evaluation mode, on the network's device.
-
-    Raises:
-        TypeError, ValueError: network, images and labels do not fit together.
-    """
-    data = _checked(data, "data", model, loss)
-    mean_loss, error = (_sums(model, data, loss, batch_size) / len(data)).tolist()
-    return {"loss": mean_loss, "error": error}
-
-
 def seed_everything(seed: int) -> None:
     """Seeds torch (all devices), NumPy and Python: call it before a network draws its weights."""
     random.seed(seed)
@@ -199,103 +389,91 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _checked(
-    data: ImageSet, name: str, model: nn.Module, loss: Loss, precision: str = "no"
-) -> ImageSet:
-    """The images on the network's device, once it is certain that both fit together."""
-    if not isinstance(data, ImageSet):
-        raise TypeError(f"{name} must be an ImageSet (see cnnlib.data), got {type(data).__name__}")
-    if len(data) == 0:
-        raise ValueError(f"{name} ({data.name}) holds no images")
-    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
-    dtype = data.images.dtype if weight is None else weight.dtype
-    if data.images.dtype != dtype:
-        remedy = f"convert one of them, as by {name}.to(dtype={dtype})"
-        if not data.images.is_floating_point():
-            remedy = "bring the images to floating point first, as by .rescaled(0, 1)"
-        raise TypeError(
-            f"the images of {name} are {data.images.dtype} but the weights of "
-            f"{type(model).__name__} are {dtype}: {remedy}"
-        )
-    if precision != "no" and dtype != torch.float32:
-        raise ValueError(
-            f"mixed precision {precision!r} is for torch.float32 networks, this one is {dtype}: "
-            'use precision="no" or convert network and images'
-        )
-    if weight is not None:
-        data = data.to(device=weight.device)
-    with _evaluation_mode(model), torch.no_grad():  # one image tells the number of classes
-        scores = model(data.images[:1])
-        if not isinstance(scores, Tensor) or scores.ndim != 2:
-            shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise ValueError(
-                f"the network must give scores of shape (N, classes), for one image of {name} "
-                f"came {shape}"
-            )
-        largest, classes = int(data.labels.max()), scores.shape[1]
-        if largest >= classes:
-            raise ValueError(
-                f"the labels of {name} ({data.name}) go up to {largest}, but the network scores "
-                f"only the {classes} classes 0 to {classes - 1}: choose num_classes={largest + 1}"
-            )
-        value = loss(scores, data.labels[:1])
-        if value.ndim != 0:
-            raise ValueError(
-                "the loss must be one number, the mean over the images; "
-                f"{getattr(loss, '__name__', loss)} gave shape {tuple(value.shape)}"
-            )
-    return data
-
-
-def _total(tensor: Tensor, accelerator: Accelerator) -> Tensor:
+def _total(tensor: Tensor, hub: Accelerator) -> Tensor:
     """The sum over all processes, in float64 on the CPU."""
-    return cast(Tensor, accelerator.reduce(tensor.to(accelerator.device), "sum")).cpu().double()
+    return cast(Tensor, hub.reduce(tensor.to(hub.device), "sum")).cpu().double()
 
 
-@torch.no_grad()
-def _sums(
-    model: nn.Module, data: ImageSet, loss: Loss, batch_size: int, share: slice = slice(None)
-) -> Tensor:
-    """Loss summed over the images and number of wrong answers, in float64 on the CPU: (2,).
-
-    Args:
-        model: in any mode; measured in evaluation mode.
-        data: on the model's device.
-        loss: mean loss of a batch.
-        batch_size: images at a time; the last batch may be smaller and counts accordingly.
-        share: part of each batch that is looked at.
-    """
-    sums = []
-    with _evaluation_mode(model):
-        for images, labels in batches(data, batch_size):
-            images, labels = images[share], labels[share]
-            if len(labels) > 0:
-                scores = model(images)
-                wrong = (scores.argmax(1) != labels).sum()
-                value = loss(scores, labels) * len(labels)
-                sums.append(torch.stack((value, wrong.to(value.dtype))))
-    if not sums:  # more processes than images
-        return torch.zeros(2, dtype=torch.float64)
-    return torch.stack(sums).cpu().double().sum(0)
+def _checkpoint_path(checkpoint: str | Path | None, resume: bool, every: float) -> Path | None:
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume=True needs the file to resume from: checkpoint=...")
+        return None
+    check_number("checkpoint_every", every, lambda s: s >= 0, "a number of seconds from 0 on")
+    path = Path(checkpoint)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name the file in it, as {path / 'last'}")
+    if path.exists() and not resume:
+        raise FileExistsError(
+            f"{path} holds a training already: pass resume=True to go on with it, or another file"
+        )
+    return path
 
 
-def _batches_per_epoch(images: int, recipe: Recipe, processes: int) -> int:
-    """How many batches cover the images; ValueError if a process would get none of the last one."""
-    count = math.ceil(images / recipe.batch_size)
-    last = images - (count - 1) * recipe.batch_size
+def _check_folder(path: Path) -> None:
+    """OSError, before hours of training, if there is no folder for a file or nothing may enter."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"the folder {path.parent} does not exist: make it, for the checkpoint {path.name}"
+        )
+    as_who_we_are = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    if not os.access(path.parent, os.W_OK | os.X_OK, **as_who_we_are):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def _check_classes(train: Images, test: Images | None) -> None:
+    """ValueError if label 3, say, is one thing in training and another one in the test."""
+    if test is not None and test.classes != train.classes:
+        raise ValueError(
+            f"train ({train.name}) and test ({test.name}) must have the same classes in the same "
+            f"order, got {_few(train.classes)} and {_few(test.classes)}"
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return f"{len(names)} ({shown}, ...)" if len(names) > 5 else f"{len(names)} ({shown})"
+
+
+def _check_recipe(
+    recipe: Recipe,
+    train: Images,
+    test: Images | None,
+    model: nn.Module,
+    loss: Loss,
+    processes: int,
+    micro_batch: int | None,
+) -> None:
+    """ValueError or TypeError if these images cannot be trained on by this recipe."""
+    if micro_batch is not None:
+        check_whole("micro_batch", micro_batch, at_least=1)
+    last = (len(train) - 1) % recipe.batch_size + 1
     if last < processes:
         raise ValueError(
-            f"{images} images in batches of {recipe.batch_size} leave {last} for the last batch, "
-            f"too few for {processes} processes: choose another batch_size or number of images"
+            f"{len(train)} images in batches of {recipe.batch_size} leave {last} for the last "
+            f"batch, too few for {processes} processes: choose another batch_size or number of "
+            "images"
         )
-    return count
+    if last // processes == 1 or micro_batch == 1:
+        check_lone_image(train, model, "the last batch" if micro_batch != 1 else "a micro-batch")
+    elif micro_batch is not None and any(
+        part % micro_batch == 1
+        for size in {last, min(recipe.batch_size, len(train))}
+        for part in (size // processes, math.ceil(size / processes))
+    ):
+        check_lone_image(train, model, "the last micro-batch of a batch")
+    schedule = recipe.schedule
+    if test is None and isinstance(schedule, Plateau) and schedule.measure.startswith("test"):
+        raise ValueError(f"{schedule} waits for the {schedule.measure}: pass test images")
+    if recipe.label_smoothing > 0 or (recipe.augment is not None and recipe.augment.mixup > 0):
+        check_soft_labels(train, model, loss)
 
 
 def _describe(
     history: History,
-    accelerator: Accelerator,
+    hub: Accelerator,
     model: nn.Module,
-    train: ImageSet,
+    train: Images,
     recipe: Recipe,
     loss: Loss,
     seed: int,
@@ -304,76 +482,31 @@ def _describe(
     history.recipe = recipe
     history.seed = seed
     history.model = type(model).__name__
-    history.loss = getattr(loss, "__name__", type(loss).__name__)
-    history.dtype = str(train.images.dtype).removeprefix("torch.")
-    history.precision = accelerator.mixed_precision
-    history.device = accelerator.device.type
-    history.processes = accelerator.num_processes
+    history.loss = name_of(loss)
+    history.dtype = str(train.dtype).removeprefix("torch.")
+    history.precision = hub.mixed_precision
+    history.device = hub.device.type
+    history.processes = hub.num_processes
 
 
-def _stop_unless_finite(losses: Tensor, recipe: Recipe, epoch: int, steps: int) -> None:
-    """RuntimeError naming the first step of the epoch whose loss is infinite or not a number."""
-    bad = (~losses.isfinite()).nonzero().flatten().tolist()
-    if bad:
-        step = (epoch - 1) * len(losses) + bad[0] + 1
-        raise RuntimeError(
-            f"the loss became {losses[bad[0]].item()} in step {step} of {steps} (epoch {epoch}), "
-            f"at a learning rate of {recipe.lr_at(step, steps):.3g}: lower Recipe.lr (now "
-            f"{recipe.lr:.3g}), raise Recipe.warmup, or look for images with extreme values"
-        )
-
-
-@contextmanager
-def _accelerator(device: str, precision: str) -> Iterator[Accelerator]:
-    """An Accelerator for one training.
-
-    accelerate keeps device and precision once per process and refuses others later. Each training
-    gets a clean slate, and whoever uses accelerate around it finds their own state again.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f'device must be "auto", "cpu" or "cuda", got {device!r}')
-    if precision not in ("no", "bf16", "fp16"):
-        raise ValueError(f'precision must be "no", "bf16" or "fp16", got {precision!r}')
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError('device="cuda", but torch finds no such device; use "cpu" or "auto"')
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    if precision == "fp16" and on_cpu:
-        raise ValueError('precision="fp16" needs a CUDA device; on the CPU use "bf16" or "no"')
-
-    states = (AcceleratorState, PartialState, GradientState)
-    saved = [dict(state._shared_state) for state in states]
-    for state in states:
-        state._shared_state.clear()
-    try:
-        yield Accelerator(cpu=on_cpu, mixed_precision=precision)
-    finally:
-        for state, values in zip(states, saved, strict=True):
-            state._shared_state.clear()
-            state._shared_state.update(values)
+def _about(
+    history: History, model: nn.Module, train: Images, test: Images | None
+) -> dict[str, Any]:
+    """What must be the same for a checkpoint to be continued."""
+    return {
+        "network": f"{history.model} {tensors_digest(model)}",
+        "training images": f"{train.name} {train.fingerprint()}",
+        "test images": None if test is None else f"{test.name} {test.fingerprint()}",
+        "recipe": history.recipe.to_dict(),
+        "seed": history.seed,
+        "loss": history.loss,
+        "dtype": history.dtype,
+        "precision": history.precision,
+    }
 
 
 @contextmanager
-def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch's global generators, from which dropout draws, and puts them back at the end."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every layer then returns to the mode that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextmanager
-def _orderly_end(model: nn.Module, history: History) -> Iterator[None]:
+def _orderly_end(model: nn.Module, history: History, keeper: Keeper) -> Iterator[None]:
     """Whatever ends a training, Ctrl-C included: network usable, finished epochs in the message."""
     start = time.perf_counter()
     try:
@@ -384,30 +517,10 @@ def _orderly_end(model: nn.Module, history: History) -> Iterator[None]:
             f"fit was stopped after {epochs}; the network keeps the weights of its last step. "
             f"Pass history=History() to keep the rows of an interrupted training.\n{history}"
         )
+        if keeper.saved:
+            error.add_note(f"It is kept in {keeper.path}: pass resume=True to go on from there.")
         raise
     finally:
         model.eval()
         model.zero_grad()
-        history.seconds = time.perf_counter() - start
-
-
-@contextmanager
-def _progress(wanted: bool | None, steps: int) -> Iterator[tuple[Any, Callable[[str], object]]]:
-    """A bar over all steps, which only shows where somebody watches, and a way to print a line."""
-    watched = wanted is not False and _is_watched()
-    if watched:  # picks the form for terminal or notebook; costs an import
-        from tqdm.auto import tqdm
-    else:
-        tqdm = plain_tqdm
-    silent = wanted is False or (wanted is None and not watched)
-    with tqdm(total=steps, disable=not watched, unit="step", leave=False) as bar:
-        yield bar, (lambda line: None) if silent else bar.write
-
-
-def _is_watched() -> bool:
-    """Whether a person looks on: in a notebook or terminal, and not while the book is made."""
-    if os.environ.get("CNNLIB_BOOK") == "1":
-        return False
-    ipython = sys.modules.get("IPython")
-    in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
-    return in_notebook or sys.stderr.isatty()
+        history.seconds = sum(history.epoch_seconds) or time.perf_counter() - start

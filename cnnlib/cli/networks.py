@@ -1,71 +1,23 @@
-"""The command ``python -m cnnlib``: list, summary, verify.
-
-Each command is a function that adds its arguments to a parser and names the function that runs it;
-``COMMANDS`` lists them. What takes long to import is imported when a command runs.
-"""
+"""The commands that look at networks: list, summary, verify."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
-import fnmatch
 import inspect
 import json
-import os
 import re
-import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from cnnlib.published import networks, published
+from cnnlib.published import published
 
-PROGRAM = "python -m cnnlib"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command.
-
-    Args:
-        arguments: those of the command line; ``None`` takes them from ``sys.argv``.
-
-    Returns:
-        0; 1 if a check failed; 2 if the arguments made no sense, which one sentence on stderr says.
-    """
-    parser = _Parser(prog=PROGRAM, description="The networks of the CNN papers, listed and counted")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in COMMANDS:
-        add(commands)
-    try:
-        given = parser.parse_args(arguments)
-        code = given.run(given)
-        sys.stdout.flush()  # while a reader who has left can still be dealt with
-        return code
-    except SystemExit as stop:  # of argparse: after --help, or after a sentence on stderr
-        return stop.code if isinstance(stop.code, int) else 2
-    except (ValueError, TypeError) as error:  # the networks' own words
-        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # as in ``python -m cnnlib list | head``
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends the program with code 2."""
-        if wrong := re.match(r".*invalid choice: '(.*)' \(choose from (.*)\)", message):
-            known = re.findall(r"[\w-]+", wrong[2])
-            message = f"unknown command {wrong[1]!r}{_nearest(wrong[1], known)}"
-        self.exit(2, f"{self.prog}: {message}; --help shows how it is used\n")
-
+from .parser import matching
 
 # list
 
 
-def _add_list(commands: Any) -> None:
+def add_list(commands: Any) -> None:
+    """Adds `list` and its arguments."""
     parser = commands.add_parser("list", help="the networks, with their papers")
     parser.add_argument("pattern", nargs="?", default="*", help="such as 'resnet*'; all without")
     parser.add_argument("--json", action="store_true", help="all that is published of them")
@@ -75,7 +27,7 @@ def _add_list(commands: Any) -> None:
 def _list(given: argparse.Namespace) -> int:
     from cnnlib.papers import paper
 
-    records = [published(name) for name in _matching([given.pattern])]
+    records = [published(name) for name in matching([given.pattern])]
     if given.json:
         print(json.dumps([dataclasses.asdict(record) for record in records], indent=1))
         return 0
@@ -90,7 +42,8 @@ def _list(given: argparse.Namespace) -> int:
 # summary
 
 
-def _add_summary(commands: Any) -> None:
+def add_summary(commands: Any) -> None:
+    """Adds `summary` and its arguments."""
     parser = commands.add_parser("summary", help="the layers of a network, counted")
     parser.add_argument("name", help="as in the list")
     parser.add_argument("--input", type=_shape, metavar="C,H,W", help="of one image, in pixels")
@@ -105,7 +58,7 @@ def _add_summary(commands: Any) -> None:
 def _summary(given: argparse.Namespace) -> int:
     from cnnlib.inspection import summarize
 
-    (name,) = _matching([given.name], exactly=True)
+    (name,) = matching([given.name], exactly=True)
     shape = given.input or published(name).input
     summary = summarize(
         _build(name, shape, given.classes),
@@ -147,7 +100,8 @@ def _shape(text: str) -> tuple[int, int, int]:
 # verify
 
 
-def _add_verify(commands: Any) -> None:
+def add_verify(commands: Any) -> None:
+    """Adds `verify` and its arguments."""
     parser = commands.add_parser("verify", help="recount networks, compare with what was published")
     parser.add_argument("names", nargs="*", metavar="NAME", help="or a pattern such as 'resnet*'")
     parser.add_argument("--all", action="store_true", help="every network")
@@ -158,7 +112,7 @@ def _add_verify(commands: Any) -> None:
 def _verify(given: argparse.Namespace) -> int:
     if given.all == bool(given.names):
         raise ValueError("name the networks to verify, or give --all")
-    names = _matching(["*"] if given.all else given.names)
+    names = matching(["*"] if given.all else given.names)
     from cnnlib.verify import table, verify
 
     verdicts = [verify(name) for name in names]
@@ -167,32 +121,3 @@ def _verify(given: argparse.Namespace) -> int:
     else:
         print(table(verdicts))
     return 0 if all(verdict.passed for verdict in verdicts) else 1
-
-
-COMMANDS = (_add_list, _add_summary, _add_verify)
-
-
-# Names
-
-
-def _matching(patterns: Iterable[str], *, exactly: bool = False) -> list[str]:
-    """Names that match the patterns, each once, in the order of the book.
-
-    Raises:
-        ValueError: a pattern or name that matches none.
-    """
-    found: set[str] = set()
-    for pattern in patterns:
-        names = fnmatch.filter(networks(), pattern)
-        if exactly:
-            names = [name for name in names if name == pattern]
-        if not names:
-            hint = _nearest(pattern, networks()) or f"; {PROGRAM} list shows their names"
-            raise ValueError(f"there is no network {pattern!r}{hint}")
-        found.update(names)
-    return [name for name in networks() if name in found]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
