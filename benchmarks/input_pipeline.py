@@ -1,16 +1,16 @@
 """How many images per second the input pipelines deliver, ours and torchvision's, on one thread.
 
-    python benchmarks/input_pipeline.py [--images 20000] [--passes 5]
+    python benchmarks/input_pipeline.py [--images 10000] [--passes 5]
 
 All deliver shuffled batches of float images with random shifts and random mirror images, without
 any network to train:
 
 * cnnlib: the set in memory as one tensor, ``batches`` with an ``Augmentation``;
 * torchvision: a ``Dataset`` of PIL images, ``RandomCrop``, ``RandomHorizontalFlip``, ``ToTensor``,
-  and a ``DataLoader``, without worker processes or with two. (PIL images held in memory and the
-  first version of the transforms were the fastest of what torchvision offers: tensors and
-  ``transforms.v2`` took 0.9 to 1.7 times as long.) Once also with ``Normalize``, which recipes have
-  and which ours does once and for all.
+  and a ``DataLoader``, without worker processes or with two. (Of what torchvision
+  offers, none was clearly faster: ``transforms.v2`` took 0.9 to 1.2 times as long on tensors, 1.7
+  times on PIL images.) Once also with ``Normalize``, which recipes have and which ours does once
+  and for all.
 
 on Fashion-MNIST (shifts of up to 2 pixels) and on images of the size of CIFAR-10 (up to 4). For
 speed, only the size of the latter counts: if the set itself is not in the cache, random pixels
@@ -171,7 +171,7 @@ def table(record: dict[str, Any]) -> str:
 
 
 def plot(record: dict[str, Any], path: Path) -> None:
-    """A bar per pipeline and kind of images, on a logarithmic scale; lines span all turns."""
+    """A dot per pipeline and kind of images, on a logarithmic scale; lines span all turns."""
     import matplotlib.pyplot as plt
 
     from cnnlib import plots
@@ -188,7 +188,7 @@ def plot(record: dict[str, Any], path: Path) -> None:
             [max(row["passes"][name]) - rate for rate, row in zip(middle, rows, strict=True)],
         ]
         places = [len(rows) - index - position * height for index in range(len(rows))]
-        axes.barh(places, middle, height, xerr=spread, label=name)
+        axes.errorbar(middle, places, xerr=spread, fmt="o", label=name)
     axes.set_xscale("log")
     axes.set_xlabel("images per second of one processor core")
     axes.set_yticks(
@@ -202,7 +202,7 @@ def plot(record: dict[str, Any], path: Path) -> None:
 def main() -> None:
     """Measures, prints a table and writes it with the versions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=20_000, help="of each set, at most 50,000")
+    parser.add_argument("--images", type=int, default=10_000, help="of each set, at most 50,000")
     parser.add_argument("--passes", type=int, default=5)
     parser.add_argument("--output", type=Path, default=RESULTS / "input_pipeline.json")
     arguments = parser.parse_args()

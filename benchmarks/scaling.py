@@ -34,10 +34,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 from accelerate import PartialState
+from common import machine, versions
 from torch import distributed
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.common import machine, versions
 from cnnlib import plots
 from cnnlib.data import ImageSet
 from cnnlib.inspection import count_macs, count_parameters
@@ -48,11 +47,11 @@ RESULTS = Path(__file__).with_name("results")
 SHIPPED = Path(__file__).parents[1] / "cnnlib" / "assets" / "scaling.json"  # the book shows it
 # network, (channels, height, width), images per step, steps in a turn
 CASES = [
-    ("lenet5_modern", (1, 32, 32), 32, 120),
-    ("lenet5_modern", (1, 32, 32), 256, 30),
-    ("resnet20_cifar", (3, 32, 32), 16, 16),
-    ("resnet20_cifar", (3, 32, 32), 64, 6),
-    ("resnet18", (3, 64, 64), 16, 3),
+    ("lenet5_modern", (1, 32, 32), 32, 80),
+    ("lenet5_modern", (1, 32, 32), 256, 20),
+    ("resnet20_cifar", (3, 32, 32), 16, 10),
+    ("resnet20_cifar", (3, 32, 32), 64, 4),
+    ("resnet18", (3, 64, 64), 16, 2),
 ]
 PAIR, SOLO = ("pair 0", "pair 1"), ("solo 0", "solo 1")
 LIMIT = 120.0  # seconds that a task may take
@@ -137,7 +136,11 @@ class Team:
             commands = [[*torchrun, *script, folder, "pair"]]
             commands += [[*script, folder, role] for role in SOLO]
             for command in commands:
-                program = subprocess.Popen([sys.executable, *command], env=environment)
+                program = subprocess.Popen(
+                    [sys.executable, *command],
+                    env=environment,
+                    start_new_session=True,  # as torchrun starts its own: Linux shares by session
+                )
                 ends.callback(_end, program)
             team = cls(Path(folder))
             yield team
@@ -282,6 +285,7 @@ def main() -> None:
         return work(Path(folder), role if rank is None else f"{role} {rank}")
     if arguments.turns < 2:
         parser.error("quartiles need at least 2 turns")
+    load = round(os.getloadavg()[0], 1)  # what else the machine is busy with
     rows = measure(arguments.turns)
     record = {
         "about": "Training by cnnlib.train.fit on one process and on two that share every batch, "
@@ -291,7 +295,7 @@ def main() -> None:
         "turns": arguments.turns,
         "machine": machine(),
         "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 1),
+        "load_before": load,
         "versions": versions("torch", "accelerate", "cnnlib"),
         "rows": rows,
     }

@@ -373,7 +373,7 @@ def fetch_unpacked(
                     archive.extractall(inside, filter="data")
                 if hasattr(os, "sync"):
                     os.sync()  # thousands of files at once, before their folder gets its name
-        except tarfile.TarError as fault:
+        except (tarfile.TarError, EOFError, zlib.error) as fault:
             raise OSError(f"{file.name} is not unpacked: {fault}") from fault
         except OSError as fault:
             reason = fault.strerror or str(fault)

@@ -306,12 +306,12 @@ class Stream:
         return tensor.to(self.device, non_blocking=tensor.is_pinned())
 
     def _normalized(self, squares: Tensor) -> Tensor:
-        """Bytes (B, S, S, 3) as normalised images (B, 3, S, S)."""
+        """Bytes (B, 3, S, S) as normalised images."""
         # Half precision would round the mean in units of bytes to whole ones.
         wide = torch.promote_types(self.dtype, torch.float32)
         if self.device.type == "mps":
             wide = torch.float32  # it has no float64
-        images = squares.permute(0, 3, 1, 2).to(wide, memory_format=torch.contiguous_format)
+        images = squares.to(wide)
         mean, std = (
             (255 * torch.tensor(v, dtype=torch.float64)).to(self.device, wide).view(3, 1, 1)
             for v in (self.mean, self.std)
@@ -340,21 +340,21 @@ class _Decoder:
     crops: Crops
 
     def __getitems__(self, task: tuple[int, list[int]]) -> tuple[Tensor, Tensor] | OSError:
-        """Squares (B, S, S, 3) uint8 and labels (B,) int64 of the images of a task, or what failed.
+        """Squares (B, 3, S, S) uint8 and labels (B,) int64 of the images of a task, or what failed.
 
         The error is a result here, so that the process that wants the images raises it as it is and
         not wrapped into the story of a worker.
         """
         salt, chosen = task
         size, cut = self.crops.size, self.crops.transforms()
-        squares = torch.empty(len(chosen), size, size, 3, dtype=torch.uint8)
+        squares = torch.empty(len(chosen), 3, size, size, dtype=torch.uint8)
         try:
             with torch.random.fork_rng(devices=[]):  # without workers it is everybody's generator
                 for square, index in zip(squares, chosen, strict=True):
                     image = decode(self.files.read(index), self.files.name(index), self.crops)
                     # This one generator: torch.manual_seed would seed those of the GPUs as well.
                     torch.default_generator.manual_seed(seed_of(salt, index))
-                    square.copy_(cut(image).permute(1, 2, 0))
+                    square.copy_(cut(image))
         except OSError as fault:
             return fault
         return squares, torch.from_numpy(self.files.labels[chosen])
@@ -421,7 +421,7 @@ def _coloured(image: "Image") -> "Image":
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("RGB")  # the image itself if it is that already
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 # Workers ----------------------------------------------------------------------------------------

@@ -156,8 +156,8 @@ def test_every_argument_reaches_the_training(run, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "train", lambda *names, **given: seen.update(given, names=names))
     arguments = """train resnet18 --data imagefolder:a --recipe paper --epochs 7 --lr 0.3
     --batch-size 9 --micro-batch 3 --device cpu --precision bf16 --channels-last --compile
-    --seed 4 --option stem=small --option blocks=[1,1,1,1] --option width=0.5 --size 48 --limit 90 --out b
-    --tensorboard --checkpoint-every 5 --quiet""".split()
+    --seed 4 --option stem=small --option blocks=[1,1,1,1] --option width=0.5 --size 48
+    --limit 90 --out b --tensorboard --checkpoint-every 5 --quiet""".split()
     assert run(*arguments) == (0, "", "")
     assert seen == {
         "names": ("resnet18", "imagefolder:a"),

@@ -5,6 +5,7 @@ job uses is made of small programs.
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -109,11 +110,18 @@ def test_a_script_is_sound(script):
         subprocess.run(["shellcheck", script], check=True)
 
 
+@pytest.mark.parametrize("script", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)
+def test_the_book_prints_the_script_as_it_is(script):
+    page = json.loads((ROOT / "chapters" / "beyond_one_machine.ipynb").read_text())
+    text = "\n".join("".join(cell["source"]) for cell in page["cells"])
+    assert f"\n{script.read_text()}```" in text
+
+
 @pytest.mark.parametrize(
     "words, more, sentence",
     [
         ([], {}, "usage: "),
-        (["train"], {"MACHINES": "2"}, "MACHINES=2 need a place to meet: HEAD=HOST"),
+        (["train"], {"MACHINES": "2"}, "2 machines need a place to meet: HEAD=HOST"),
     ],
 )
 def test_torchrun_sh_says_what_it_needs(words, more, sentence):
@@ -126,7 +134,7 @@ def test_torchrun_sh_says_what_it_needs(words, more, sentence):
 def test_the_slurm_job_needs_a_folder_to_go_on_from():
     command = [SCRIPTS / "slurm.sbatch", "train", "lenet5", "--data", "mnist_5k"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "say by --out FOLDER" in done.stderr
+    assert done.returncode == 2 and "say by --out FOLDER where" in done.stderr
 
 
 # The command under them

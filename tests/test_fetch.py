@@ -3,6 +3,7 @@
 import errno
 import gzip
 import hashlib
+import io
 import logging
 import os
 import random
@@ -11,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections import Counter
@@ -140,8 +142,8 @@ def get(server, tmp_path):
 
 
 def names(folder: Path) -> set[str]:
-    """What lies in a cache folder, apart from the lock."""
-    return {path.name for path in folder.iterdir()} - {"digits.bin.lock"}
+    """What lies in a cache folder, apart from the locks."""
+    return {path.name for path in folder.iterdir()} - {"digits.bin.lock", "set.lock"}
 
 
 def refuse() -> list[str]:
@@ -614,3 +616,119 @@ def test_a_quiet_fetch_logs_nothing(get, caplog):
     with caplog.at_level(logging.DEBUG):
         get("good")
     assert caplog.records == []
+
+
+# Folders that are complete or not there, and archives
+
+
+def tar_gz(members: dict[str, bytes], **special: str) -> bytes:
+    """A packed archive; `special` are links: name -> target."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name, target in special.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return data.getvalue()
+
+
+def put_archive(folder: Path, data: bytes) -> fetch.File:
+    (folder / "set.tgz").write_bytes(data)
+    return fetch.File("set.tgz", len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_a_folder_appears_when_it_is_complete_or_not_at_all(tmp_path):
+    with fetch.complete_folder(tmp_path / "new") as part:
+        (part / "file").write_bytes(b"x")
+        assert not (tmp_path / "new").exists()
+    assert (tmp_path / "new" / "file").read_bytes() == b"x"
+    for fault in (KeyboardInterrupt, OSError):
+        with pytest.raises(fault):
+            with fetch.complete_folder(tmp_path / "other") as part:
+                (part / "file").write_bytes(b"x")
+                raise fault
+    assert names(tmp_path) == {"new"}
+    with pytest.raises(FileExistsError, match="is there already; remove it or choose another"):
+        with fetch.complete_folder(tmp_path / "new"):
+            pytest.fail("it was there")
+    with pytest.raises(FileNotFoundError, match="the folder does not exist: .*missing"):
+        with fetch.complete_folder(tmp_path / "missing" / "new"):
+            pytest.fail("it has no place")
+
+
+def test_an_archive_is_unpacked_once_and_what_a_killed_process_left_is_cleared(tmp_path):
+    file = put_archive(tmp_path, tar_gz({"set/a/1": b"one", "set/b/2": b"two"}))
+    (tmp_path / ".set.part" / "half").mkdir(parents=True)
+    folder = fetch.fetch_unpacked(file, tmp_path)
+    assert folder == tmp_path / "set"
+    assert (folder / "set" / "a" / "1").read_bytes() == b"one"
+    (folder / "mine").write_bytes(b"still there the second time")
+    assert fetch.fetch_unpacked(file, tmp_path, mirrors=refuse) == folder
+    assert (folder / "mine").exists() and not (tmp_path / ".set.part").exists()
+
+
+def test_of_several_that_want_an_archive_one_unpacks_it(tmp_path, monkeypatch):
+    file = put_archive(tmp_path, tar_gz({"set/1": b"one"}))
+    unpacked = []
+    original = tarfile.TarFile.extractall
+
+    def slowly(self, *args, **options):
+        unpacked.append(1)
+        time.sleep(0.2)
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", slowly)
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(fetch.fetch_unpacked(file, tmp_path)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    assert found == [tmp_path / "set"] * 4 and len(unpacked) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tar_gz({"../escaped": b"x"}),
+        tar_gz({"set/../../escaped": b"x"}),
+        tar_gz({}, link="../escaped"),
+        tar_gz({}, link="/etc/passwd"),
+        tar_gz({"set/1": random.Random(0).randbytes(10_000)})[:-5000],
+        b"no archive",
+    ],
+    ids=["up", "up later", "link", "absolute link", "cut off", "no archive"],
+)
+def test_an_archive_that_reaches_outside_or_is_damaged_is_not_unpacked(tmp_path, data):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    file = put_archive(cache, data)
+    with pytest.raises(OSError, match="set.tgz is not unpacked"):
+        fetch.fetch_unpacked(file, cache)
+    assert names(cache) == {"set.tgz"} and names(tmp_path) == {"cache"}
+
+
+def test_a_full_disk_while_unpacking_is_reported_and_leaves_nothing(tmp_path, monkeypatch):
+    file = put_archive(tmp_path, tar_gz({"set/1": b"one"}))
+
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", full)
+    with pytest.raises(OSError, match="set.tgz is not unpacked: No space left on device"):
+        fetch.fetch_unpacked(file, tmp_path)
+    assert names(tmp_path) == {"set.tgz"}
+
+
+def test_without_a_cache_to_write_to_an_archive_cannot_be_unpacked(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    file = fetch.File("set.tgz", 1, "00")
+    with pytest.raises(OSError, match="must be unpacked, but .* Set CNNLIB_DATA"):
+        fetch.fetch_unpacked(file, tmp_path / "file" / "cache", advice="Or do without.")

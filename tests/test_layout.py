@@ -35,9 +35,14 @@ def test_every_chapter_is_in_the_table_of_contents(chapter):
     assert chapter.stem in listed
 
 
-def test_chapters_are_those_of_the_papers():
+def test_numbered_chapters_are_those_of_the_papers_and_others_are_appendices():
     known = {p.chapter for p in papers.PAPERS.values()} | {"00_reading_papers", "14_looking_back"}
-    assert {c.stem for c in CHAPTERS} <= known
+    numbered = {chapter.stem for chapter in CHAPTERS if chapter.stem[0].isdigit()}
+    assert numbered <= known
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    parts = {part["caption"]: [page["file"] for page in part["chapters"]] for part in toc["parts"]}
+    appendices = {chapter.stem for chapter in CHAPTERS} - numbered
+    assert {f"chapters/{name}" for name in appendices} == set(parts["Appendix"])
 
 
 def test_every_runtime_dependency_is_pinned_once_and_only_bounded_below_in_the_package():

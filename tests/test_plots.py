@@ -57,6 +57,26 @@ def test_curves_explains_uneven_histories():
         plots.curves({})
 
 
+def test_learning_draws_loss_and_error_of_both_splits_as_far_as_there_are():
+    row = {"train_loss": 2.0, "train_error": 0.5, "test_loss": 3.0, "test_error": 0.6}
+    rows = [row | {"epoch": epoch, "lr": 0.1} for epoch in range(1, 41)]
+    loss, error = plots.learning(rows, title="net on data").axes
+    assert [list(line.get_ydata()) for line in loss.lines] == [[2.0] * 40, [3.0] * 40]
+    assert [list(line.get_ydata()) for line in error.lines] == [[0.5] * 40, [0.6] * 40]
+    assert loss.lines[0].get_markevery() == 2  # of 40 epochs not all have a marker
+    training = [{key: row[key] for key in row if not key.startswith("test")} for row in rows]
+    assert [len(axis.lines) for axis in plots.learning(training).axes] == [1, 1]
+    with pytest.raises(ValueError, match="at least one finished epoch"):
+        plots.learning([])
+
+
+def test_the_style_of_the_book_can_be_had_for_a_while():
+    before = matplotlib.rcParams["svg.hashsalt"]
+    with plots.book_style():
+        assert matplotlib.rcParams["svg.hashsalt"] == "cnnlib"
+    assert matplotlib.rcParams["svg.hashsalt"] == before
+
+
 def test_the_architecture_names_every_stage_with_its_size():
     (axis,) = plots.architecture(summarize(lenet.lenet5(), (1, 32, 32))).axes
     words = {t.get_text() for t in axis.texts}

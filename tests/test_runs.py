@@ -240,7 +240,9 @@ def test_networks_with_one_image_size_say_which():
 @pytest.mark.parametrize(
     "network, options",
     [
-        ("googlenet_aux", {"stem": "small", "width_multiplier": 0.125}),
+        pytest.param(
+            "googlenet_aux", {"stem": "small", "width_multiplier": 0.125}, marks=pytest.mark.slow
+        ),
         ("nasnet_a_cifar", {"repeats": 1, "filters": 24, "auxiliary_head": True}),
     ],
 )

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import gc
+import hashlib
 import io
 import json
 import multiprocessing
@@ -437,7 +438,6 @@ def test_the_published_axes_are_perpendicular():
 
 def test_crops_for_evaluation_are_the_central_ones_of_the_same_size():
     assert Crops().evaluation() == Crops.central(224, 256)
-    assert Crops.central() == Crops.central().evaluation().evaluation() or True
     assert Crops.central().evaluation().sides == (256, 256) == Crops.central().sides
     assert Crops(128, area=(0.08, 1.0), colour="pca").evaluation() == Crops.central(128, 146)
     assert Crops(224, (256, 480)).evaluation() == Crops.central(224, 368)
@@ -828,11 +828,11 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals to a process
 @pytest.mark.parametrize(
     ("how", "sent", "code", "said"),
     [
-        ("goes on", signal.SIGINT, None, "KeyboardInterrupt"),
+        pytest.param("goes on", signal.SIGINT, None, "KeyboardInterrupt", marks=pytest.mark.slow),
         ("asks", signal.SIGINT, 0, ""),
-        ("asks", signal.SIGTERM, 0, ""),
-        ("raises", None, 1, "out of steps"),
-        ("ends", None, 0, ""),
+        pytest.param("asks", signal.SIGTERM, 0, "", marks=pytest.mark.slow),
+        pytest.param("raises", None, 1, "out of steps", marks=pytest.mark.slow),
+        pytest.param("ends", None, 0, "", marks=pytest.mark.slow),
     ],
 )
 def test_a_program_ends_without_leaving_workers_or_noise(tree, how, sent, code, said):
@@ -938,15 +938,23 @@ def test_shards_of_the_webdataset_package_are_read(tmp_path, tree):
     assert equal(everything(stream), everything(folder))
 
 
+READER = """
+import hashlib, json, sys, webdataset
+samples = webdataset.WebDataset(sys.argv[1:], shardshuffle=False)
+print(json.dumps([[hashlib.sha256(s["jpeg"]).hexdigest(), int(s["cls"])] for s in samples]))
+"""
+
+
 def test_the_webdataset_package_reads_our_shards(packed):
-    webdataset = pytest.importorskip("webdataset")
-    theirs = webdataset.WebDataset(
-        [str(path) for path in sorted(packed.glob("*.tar"))], shardshuffle=False
+    pytest.importorskip("webdataset")
+    paths = sorted(map(str, packed.glob("*.tar")))
+    done = subprocess.run(  # apart from the tests, as it leaves its files open
+        [sys.executable, "-c", READER, *paths], capture_output=True, text=True, check=True
     )
-    ours = shards(packed)
-    samples = list(theirs)
-    assert [sample["jpeg"] for sample in samples] == [ours.files.read(n) for n in range(16)]
-    assert [int(sample["cls"]) for sample in samples] == ours.files.labels.tolist()
+    ours = shards(packed).files
+    assert json.loads(done.stdout) == [
+        [hashlib.sha256(ours.read(n)).hexdigest(), int(ours.labels[n])] for n in range(16)
+    ]
 
 
 def pack(path: Path, members: dict[str, bytes], mode="w") -> Path:
@@ -1060,7 +1068,7 @@ def test_a_folder_that_cannot_be_written_only_costs_the_index(tmp_path, monkeypa
 
 @settings(deadline=None)
 @given(
-    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=8),
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=8),
     together=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
@@ -1074,13 +1082,12 @@ def test_a_pass_goes_through_a_few_shards_at_a_time_and_has_each_image_once(
     order = files.order(seeded(seed))
     assert order.dtype == torch.int64 and order.sort().values.tolist() == list(range(len(shard)))
     groups = [set()]
-    for one in shard[order].tolist():  # a new group begins only when a new shard does
+    for one in shard[order.numpy()].tolist():  # a new group begins only when a new shard does
         if one not in groups[-1] and len(groups[-1]) == together:
             groups.append(set())
         groups[-1].add(one)
-    if all(lengths):
-        assert len(groups) == -(-len(lengths) // together)
-    assert sum(map(len, groups)) == len(set(shard.tolist()))
+    assert len(groups) == -(-len(lengths) // together)
+    assert sum(map(len, groups)) == len(lengths)  # none comes back in a later group
     assert torch.equal(files.order(seeded(seed)), order)
 
 
@@ -1138,7 +1145,7 @@ def archive(tmp_path, monkeypatch) -> fetch.File:
     folder.mkdir()
     path = pack(folder / "imagenette2-160.tgz", members, "w:gz")
     data = path.read_bytes()
-    file = fetch.File(path.name, len(data), fetch.hashlib.sha256(data).hexdigest())
+    file = fetch.File(path.name, len(data), hashlib.sha256(data).hexdigest())
     monkeypatch.setitem(streams.IMAGENETTE, 160, file)
     return file
 

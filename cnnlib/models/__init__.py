@@ -61,6 +61,9 @@ LOSSES: dict[type[nn.Module], Callable[[Any], Callable[[Any, Tensor], Tensor]]] 
     **nasnet.LOSSES,
 }
 
+# class -> height and width of the only images that it takes, where that is no option
+IMAGE_SIZES: dict[type[nn.Module], int] = {**lenet.IMAGE_SIZES}
+
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the networks that match a shell pattern, in order of publication."""
@@ -117,7 +120,7 @@ def image_size(name: str) -> int | None:
     network, variant = _registered(name)
     option = inspect.signature(network).parameters.get("image_size")
     if option is None:
-        return lenet.IMAGE_SIZES.get(network)
+        return IMAGE_SIZES.get(network)
     return variant.get("image_size", option.default)
 
 

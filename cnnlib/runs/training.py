@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -217,7 +218,7 @@ def kept(config: Mapping[str, Any], home: Path) -> Kept:
 
 def go_on(home: Path) -> str:
     """How a run is resumed."""
-    return f"to go on: python -m cnnlib train --resume --out {home}"
+    return f"to go on: python -m cnnlib train --resume --out {shlex.quote(str(home))}"
 
 
 def _check_extras(tensorboard: bool, checkpoint_every: float) -> None:

@@ -115,7 +115,10 @@ def fit(
             after it was broken off, as by Ctrl-C: it then holds all finished epochs.
         checkpoint: file in which the training is kept: after every epoch, within it every
             `checkpoint_every` seconds, and when Ctrl-C or SIGTERM ends it.
-        resume: goes on from `checkpoint` if that file exists.
+        resume: goes on from `checkpoint` if that file exists and is of this training: network,
+            images, recipe, loss, seed, dtype and precision must be the same. Devices, processes,
+            `channels_last`, `compile` and `micro_batch` may differ, which changes the rest of the
+            training by rounding (and dropout, where processes are added).
         checkpoint_every: seconds.
         after_epoch: called by the main process with the history after each epoch.
 
@@ -173,6 +176,8 @@ def fit(
             with shown as training.shown, training.interruption.watched(path is not None):
                 training.run(after_epoch)
             stepper.take_average()
+            if training.stopped:  # in the last epoch: all is done, and yet nothing should follow
+                raise KeyboardInterrupt
     return history
 
 
@@ -196,6 +201,7 @@ class _Training:
         self.steps = self.recipe.epochs * self.epoch_steps
         self.share = slice(self.hub.process_index, None, self.hub.num_processes)  # of each batch
         self.interruption = Interruption()
+        self.stopped = False  # whether some process was asked to stop
         self.shown: Progress
 
     @property
@@ -233,7 +239,8 @@ class _Training:
             self.keeper.save(at)
             if after_epoch is not None and self.hub.is_main_process:
                 after_epoch(self.history)
-            if any(self._wished(self.interruption.requested)) and at.epoch <= recipe.epochs:
+            self.stopped = any(self._wished(self.interruption.requested))
+            if self.stopped and at.epoch <= recipe.epochs:
                 raise KeyboardInterrupt
 
     def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -318,6 +318,7 @@ def chain(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        timeout=900,
     )
     assert run.returncode == 0, run.stderr
     report = json.loads(run.stdout)
@@ -472,6 +473,20 @@ def test_files_of_something_else_are_refused_and_left_as_they_are(tmp_path):
     with pytest.raises(CheckpointError, match="looks like a pickle"):
         train(network(), path)
     assert path.read_bytes() == before
+
+
+def test_weights_that_are_no_numbers_any_more_do_not_replace_a_good_checkpoint(tmp_path):
+    path, model = tmp_path / "file", network()
+
+    def spoil() -> None:
+        nn.init.constant_(model[0].weight, torch.nan)
+
+    at_pass(model, 4, spoil)
+    with pytest.raises(RuntimeError, match="the loss became nan in step 4 of 8"):
+        train(model, path)
+    state = checkpoint.read(path)
+    assert state["position"]["batch"] == 3
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
 
 
 # Disks
