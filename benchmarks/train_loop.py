@@ -1,6 +1,6 @@
 """What the training loop costs beside bare PyTorch steps, and that nothing of it grows.
 
-    python benchmarks/train_loop.py [--turns 5] [--images 2000]
+    python benchmarks/train_loop.py [--turns 5] [--images 4000]
 
 **Overhead.** `fit` trains a network; between its steps, the very same steps are taken on a second
 network by the few lines that PyTorch's documentation shows: the same batches, the same optimiser in
@@ -108,7 +108,7 @@ class Paired:
         return self
 
     def iterate(self, order: Tensor, batch_size: int, **options: Any) -> Iterator[Any]:
-        """As ``Images`` has it; a single image, with which `fit` tries things out, is not paired."""
+        """As ``Images`` has it; what `fit` tries out with one image is not paired."""
         made = self.data.iterate(order, batch_size, **options)
         if batch_size == 1:
             yield from made
@@ -175,7 +175,7 @@ def overheads(images: int, turns: int) -> list[dict[str, Any]]:
         ("linear layer alone", tiny, recipe, images),
         ("LeNet-5", lenet, recipe, images),
         ("LeNet-5, random shifts", lenet, shifted, images),
-        ("ResNet-20", resnet, replace(recipe, epochs=1), images // 2),
+        ("ResNet-20", resnet, replace(recipe, epochs=1), images // 4),
     ]
     rows = []
     for name, build, how, count in cases:
@@ -312,8 +312,8 @@ def _status(entry: str) -> int:
 def table(record: dict[str, Any]) -> str:
     """The record as Markdown."""
     lines = [
-        f"{record['about']}. {record['machine']}, batch {record['batch_size']}, one thread, float32,"
-        f" processor time, medians of {record['turns']} turns; "
+        f"{record['about']}. {record['machine']}, batch {record['batch_size']}, one thread, "
+        f"float32, processor time, medians of {record['turns']} turns; "
         + ", ".join(f"{name} {number}" for name, number in record["versions"].items())
         + ".",
         "",
@@ -341,8 +341,8 @@ def table(record: dict[str, Any]) -> str:
     lines += [f"| {int(size):,} | {value:.3f} |" for size, value in epochs["seconds"].items()]
     lines += [
         "",
-        f"An image from the 4,001st to the 8,000th costs {epochs['slope_ratio']:.3f} times one from "
-        "the 1,001st to the 4,000th.",
+        f"An image from the 4,001st to the 8,000th costs {epochs['slope_ratio']:.3f} times "
+        "one from the 1,001st to the 4,000th.",
         "",
         f"| memory of a training of {held['network']}, MB | held | peak so far |",
         "|---|---|---|",
@@ -377,7 +377,7 @@ def plot(record: dict[str, Any], path: Path) -> None:
     for name, label in (("peak", "peak so far"), ("held", "held")):
         megabytes = [held / 1e6 for held in record["memory"][name]]
         right.plot(range(1, len(megabytes) + 1), megabytes, label=label)
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.2 * max(record["memory"]["peak"]) / 1e6)
     right.set_xlabel("epoch")
     right.set_ylabel("MB")
     right.legend()
@@ -388,7 +388,7 @@ def main() -> None:
     """Measures, prints a table and writes it with the versions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--hold", action="store_true", help=argparse.SUPPRESS)  # see `memory`
     arguments = parser.parse_args()

@@ -27,7 +27,16 @@ from torchvision.transforms import v2
 from cnnlib import fetch, streams
 from cnnlib.augment import IMAGENET_AXES, Augmentation, Crops
 from cnnlib.data import Images, ImageSet, batches
-from cnnlib.streams import decode, image_folder, imagenette, shards, write_shards
+from cnnlib.streams import (
+    archives,
+    folders,
+    image_folder,
+    imagenette,
+    shards,
+    workers,
+    write_shards,
+)
+from cnnlib.streams.decoding import decode, seed_of
 
 SMALL = Crops(size=16, resize=20)
 PER_CLASS = {"ant": 5, "bee": 4, "cow": 7}
@@ -383,7 +392,7 @@ def test_a_stream_gives_what_the_transforms_of_torchvision_give(train, crops, th
         with Image.open(train.files.name(index)) as image:
             pixels = v2.functional.pil_to_tensor(image)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(streams.seed_of(7, index))
+            torch.manual_seed(seed_of(7, index))
             expected = theirs(pixels)
         assert torch.equal((images[index] * 255).round().byte(), expected)
 
@@ -509,8 +518,8 @@ def test_batches_of_any_size_hold_the_same_images(train, batch_size, salt):
 def test_workers_change_nothing(train):
     busy = Augmentation(shift=2, flip=True, cutout=5, mixup=0.3)
     crops = Crops(16, area=(0.2, 1.0), colour="jitter")
-    for workers in (1, 2):
-        stream = with_workers(train.with_crops(crops), workers)
+    for count in (1, 2):
+        stream = with_workers(train.with_crops(crops), count)
         for options in (
             {"salt": 5},
             {"salt": 5, "generator": seeded()},
@@ -553,8 +562,8 @@ def test_a_process_decodes_its_share_and_with_mixup_the_partners(train, monkeypa
 
 
 def test_a_share_may_be_empty(train):
-    for workers in (0, 2):
-        found = list(batches(with_workers(train, workers), 5, share=slice(1, None, 2)))
+    for count in (0, 2):
+        found = list(batches(with_workers(train, count), 5, share=slice(1, None, 2)))
         assert [len(labels) for _, labels in found] == [2, 2, 2, 0]
         assert found[-1][0].shape == (0, 3, 16, 16) and found[-1][1].dtype == torch.int64
     augment = Augmentation(shift=1, flip=True, mixup=0.4)
@@ -603,7 +612,7 @@ def test_the_global_random_state_is_left_alone(train, workers):
 
 
 def test_seeds_of_images_and_passes_are_all_different():
-    seeds = {streams.seed_of(salt, index) % 2**32 for salt in range(-3, 30) for index in range(300)}
+    seeds = {seed_of(salt, index) % 2**32 for salt in range(-3, 30) for index in range(300)}
     assert len(seeds) == 33 * 300  # no accident among 9,900 of 4 billion
 
 
@@ -753,8 +762,8 @@ def test_a_stream_can_be_sent_to_another_process(train):
 
 @pytest.mark.slow
 def test_workers_may_be_spawned_as_on_macos_and_windows(train, monkeypatch):
-    original = streams._loader
-    monkeypatch.setattr(streams, "_loader", lambda *args: original(*args, context="spawn"))
+    original = workers._loader
+    monkeypatch.setattr(workers, "_loader", lambda *args: original(*args, context="spawn"))
     assert equal(everything(with_workers(train, 1)), everything(train))
 
 
@@ -1043,9 +1052,9 @@ def test_headers_are_read_once_and_again_when_the_shard_changes(tmp_path, monkey
     members = {"1.jpg": JPEG, "1.cls": b"0"}
     path = pack(tmp_path / "x.tar", members)
     read = []
-    original = streams._read_headers
+    original = archives._read_headers
     monkeypatch.setattr(
-        streams, "_read_headers", lambda *args: read.append(args[0]) or original(*args)
+        archives, "_read_headers", lambda *args: read.append(args[0]) or original(*args)
     )
     assert len(shards(path)) == len(shards(path)) == 1
     assert read == [path] and (tmp_path / "x.tar.index.npz").exists()
@@ -1078,7 +1087,7 @@ def test_a_pass_goes_through_a_few_shards_at_a_time_and_has_each_image_once(
     shard = np.repeat(np.arange(len(lengths)), lengths)
     none = np.zeros(len(shard), dtype=np.int64)
     paths = tuple(map(str, range(len(lengths))))
-    files = streams._Shards(paths, shard, none, none, none.astype("S"), none, together)
+    files = archives._Shards(paths, shard, none, none, none.astype("S"), none, together)
     order = files.order(seeded(seed))
     assert order.dtype == torch.int64 and order.sort().values.tolist() == list(range(len(shard)))
     groups = [set()]
@@ -1092,7 +1101,7 @@ def test_a_pass_goes_through_a_few_shards_at_a_time_and_has_each_image_once(
 
 
 def test_few_files_are_kept_open(packed, monkeypatch):
-    monkeypatch.setattr(streams, "OPEN_SHARDS", 2)
+    monkeypatch.setattr(archives, "OPEN_SHARDS", 2)
     stream = shards(packed)
     for index in [0, 15, 7, 3, 0, 12]:
         assert stream.files.read(index)[:2] == b"\xff\xd8"
@@ -1138,7 +1147,7 @@ def archive(tmp_path, monkeypatch) -> fetch.File:
     members = {
         f"imagenette2-160/{split}/{kind}/{n}.JPEG": encoded(picture(n, 200, 160))
         for split in ("train", "val")
-        for kind in streams.IMAGENETTE_CLASSES
+        for kind in folders.IMAGENETTE_CLASSES
         for n in range(2)
     }
     folder = tmp_path / "imagenette"
@@ -1146,7 +1155,7 @@ def archive(tmp_path, monkeypatch) -> fetch.File:
     path = pack(folder / "imagenette2-160.tgz", members, "w:gz")
     data = path.read_bytes()
     file = fetch.File(path.name, len(data), hashlib.sha256(data).hexdigest())
-    monkeypatch.setitem(streams.IMAGENETTE, 160, file)
+    monkeypatch.setitem(folders.IMAGENETTE, 160, file)
     return file
 
 
@@ -1176,12 +1185,12 @@ def test_the_archives_are_those_that_torchvision_lists():
     from torchvision.datasets import Imagenette
 
     listed = {url.rpartition("/")[2]: url for url, _ in Imagenette._ARCHIVES.values()}
-    for file in streams.IMAGENETTE.values():
-        assert listed.pop(file.name) == streams.IMAGENETTE_HOST + file.name
+    for file in folders.IMAGENETTE.values():
+        assert listed.pop(file.name) == folders.IMAGENETTE_HOST + file.name
         assert len(file.sha256) == 64
     assert not listed
     names = {kind: words[0] for kind, words in Imagenette._WNID_TO_CLASS.items()}
-    assert names == streams.IMAGENETTE_CLASSES
+    assert names == folders.IMAGENETTE_CLASSES
 
 
 @pytest.mark.network

@@ -213,8 +213,10 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        kept = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(1 - self.rate)
-        return x * kept.div_(1 - self.rate)  # one number per image: the maps are read only once
+        # Compared with a tensor, the rate may change without the network being compiled again.
+        kept = torch.rand((x.shape[0],) + (1,) * (x.ndim - 1), device=x.device) >= self.rate
+        # one number per image: the maps are read only once
+        return x * (kept.to(x.dtype) / (1 - self.rate))
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"

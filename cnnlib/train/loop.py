@@ -17,8 +17,8 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -104,7 +104,8 @@ def fit(
         precision: "bf16" or "fp16" (CUDA only) for mixed precision, for float32 networks.
         channels_last: keeps the channels of a pixel together in memory: the same numbers to
             rounding, faster in most convolutions.
-        compile: runs the network through `torch.compile`: the same numbers to rounding.
+        compile: runs the network through `torch.compile` while it trains (not while it is
+            measured): the same numbers to rounding.
         micro_batch: most images that a process passes through the network at a time. A larger
             batch is split and its gradients are summed up, which saves memory: the same numbers
             to rounding, but for batch normalisation and dropout.
@@ -203,6 +204,8 @@ class _Training:
         self.interruption = Interruption()
         self.stopped = False  # whether some process was asked to stop
         self.shown: Progress
+        self._began = 0.0  # on the clock, as if the epoch had never been interrupted
+        self._wrong: list[Tensor] = []  # answers in each step since the last look
 
     @property
     def history(self) -> History:
@@ -215,26 +218,28 @@ class _Training:
 
     def run(self, after_epoch: Callable[[History], object] | None) -> None:
         """The loop: from where the training is to its end."""
-        at, recipe = self.at, self.recipe
+        at, recipe, rows = self.at, self.recipe, self.history.rows
         while at.epoch <= recipe.epochs:
-            began = time.perf_counter() - at.seconds
+            self._began = time.perf_counter() - at.seconds
             self.stepper.begin_epoch(at.epoch)
             self.shown.start_clock()
-            for images, labels in self._rest_of_epoch():
-                lr = recipe.lr_at(self.step + 1, self.steps, self.history.rows)
-                batch_size = self._batch_size(at.batch)
-                value, wrong = self.stepper.step(images, labels, lr, batch_size)
-                # Numbers stay on the device: reading one here would make a GPU wait.
-                at.losses.append(value)
-                at.wrong += wrong
-                at.batch += 1
-                self.shown.move(batch_size)
-                if at.batch % LOOK == 0 or self.step == 1:
-                    self._look()
-                if at.batch < self.epoch_steps:
-                    at.seconds = time.perf_counter() - began
-                    self._keep_or_stop()
-            at.seconds = time.perf_counter() - began
+            with self._rest_of_epoch() as rest:
+                for step, (images, labels) in enumerate(rest, start=self.step + 1):
+                    lr, batch_size = (
+                        recipe.lr_at(step, self.steps, rows),
+                        self._batch_size(at.batch),
+                    )
+                    value, wrong = self.stepper.step(images, labels, lr, batch_size)
+                    # Numbers stay on the device: reading one here would make a GPU wait.
+                    at.losses.append(value)
+                    self._wrong.append(wrong)
+                    at.batch += 1
+                    self.shown.move(batch_size)
+                    if at.batch % LOOK == 0 or step == 1:
+                        self._look()
+                    if self.keeper.path is not None and at.batch < self.epoch_steps:
+                        self._keep_or_stop()
+            at.seconds = time.perf_counter() - self._began
             self._end_epoch()
             self.keeper.save(at)
             if after_epoch is not None and self.hub.is_main_process:
@@ -243,7 +248,8 @@ class _Training:
             if self.stopped and at.epoch <= recipe.epochs:
                 raise KeyboardInterrupt
 
-    def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+    @contextmanager
+    def _rest_of_epoch(self) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
         """The batches of the epoch that are still to come, and of each this process's share."""
         at, size = self.at, self.recipe.batch_size
         if at.batch == 0:
@@ -254,7 +260,7 @@ class _Training:
             reached = self.chance.get_state()
             order = self.train.order(self.chance.set_state(at.drawn))
             self.chance.set_state(reached)
-        return batches(
+        rest = batches(
             self.train,
             size,
             generator=self.chance,
@@ -263,6 +269,9 @@ class _Training:
             share=self.share,
             salt=self.seed * 1_000_003 + at.epoch,
         )
+        # A stream's workers end with the pass, also if a step fails and its traceback is kept.
+        with closing(cast(Generator, rest)):
+            yield rest
 
     def _batch_size(self, batch: int) -> int:
         """Images of a batch, counted from 0, over all processes."""
@@ -271,6 +280,9 @@ class _Training:
     def _look(self) -> None:
         """Stops a training that does not learn, and shows how the last steps went."""
         at = self.at
+        if self._wrong:
+            at.wrong += torch.stack(self._wrong).sum()
+            self._wrong.clear()
         losses = _total(torch.stack(at.losses[-LOOK:]), self.hub) / self.hub.num_processes
         self._check(losses, self.step - len(losses) + 1)
         seen = min(at.batch * self.recipe.batch_size, len(self.train))
@@ -317,13 +329,12 @@ class _Training:
 
     def _keep_or_stop(self) -> None:
         """Saves when it is time, and ends the training when that was asked for."""
-        if self.keeper.path is None:
-            return
         if self.hub.num_processes > 1 and self.step % AGREE:
             return
         save, stop = self._wished(self.keeper.due, self.interruption.requested)
         if save or stop:
             self._look()  # what is beyond repair must not replace a good checkpoint
+            self.at.seconds = time.perf_counter() - self._began
             self.keeper.save(self.at)
         if stop:
             raise KeyboardInterrupt

@@ -238,10 +238,10 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
 def _fused(groups: Groups, wanted: bool | None) -> bool | None:
     """What torch's optimisers want to hear: None is their usual implementation.
 
-    The fused one spares a CUDA device thousands of small kernels, and a processor as many passes
-    over memory: there it takes a fifth to a half of the time, which is 3 to 6 % of a step of LeNet
-    and 30 to 45 % where linear layers hold most weights (see benchmarks/train_loop.py). It rounds
-    otherwise in the last digit.
+    The fused one spares a CUDA device thousands of small kernels, and a processor most passes over
+    memory: there it takes a third to 60 % of the time, which is 1 to 6 % of a step of LeNet or
+    ResNet-20 and 30 to 40 % where linear layers hold most weights (benchmarks/train_loop.py). It
+    rounds otherwise in the last digit.
     """
     if wanted is None:
         parameters = [p for group in groups for p in group["params"]]

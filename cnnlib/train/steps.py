@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -41,6 +42,7 @@ class Stepper:
     ) -> None:
         self.model, self.recipe, self.loss, self.hub = model, recipe, loss, hub
         self.layout, self.micro_batch = layout, micro_batch
+        self.processes = hub.num_processes
         # With float16, accelerate scales the loss and skips steps in which a gradient overflows;
         # elsewhere its optimiser would only be lost time in every step.
         scaled = hub.scaler is not None
@@ -48,11 +50,13 @@ class Stepper:
         if scaled:
             self.optimizer = hub.prepare(self.optimizer)
         # One process in full precision needs no accelerate, which would cost some 0.1 ms per step.
-        self.shell: nn.Module = model
-        if hub.num_processes > 1 or hub.mixed_precision != "no":
+        self.shell = model
+        if self.processes > 1 or hub.mixed_precision != "no":
             # It puts a new forward on what it prepares: a shell keeps the network as it is.
             self.shell = hub.prepare(nn.Sequential(model))
-        self.forward = torch.compile(self.shell) if compile else self.shell
+        self.forward: Callable[[Tensor], Any] = self.shell
+        if compile:
+            self.forward = torch.compile(self.shell)
         self.averaged = None
         if recipe.ema is not None:
             average = get_ema_multi_avg_fn(recipe.ema)
@@ -93,15 +97,10 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad()
-        most = self.micro_batch or len(labels)
-        if len(labels) <= most:
+        if self.micro_batch is None or len(labels) <= self.micro_batch:
             value, wrong = self._pass(images, labels, batch_size)
         else:
-            parts = list(zip(images.split(most), labels.split(most), strict=True))
-            passes = [
-                self._pass(*part, batch_size, more=number < len(parts))
-                for number, part in enumerate(parts, start=1)
-            ]
+            passes = list(self._passes(images, labels, batch_size, self.micro_batch))
             value, wrong = (torch.stack(numbers).sum(0) for numbers in zip(*passes, strict=True))
         if self.recipe.clip is not None:
             self.hub.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
@@ -110,34 +109,43 @@ class Stepper:
             self.averaged.update_parameters(self.model)
         return value, wrong
 
-    def _pass(
-        self, images: Tensor, labels: Tensor, batch_size: int, *, more: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Forward and backward; `more`: further parts of the same batch follow."""
+    def _passes(
+        self, images: Tensor, labels: Tensor, batch_size: int, most: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Forward and backward of a batch in parts; gradients add up."""
+        parts = list(zip(images.split(most), labels.split(most), strict=True))
         # Processes exchange their gradients once per batch, with the last part.
-        wait = more and isinstance(self.shell, DistributedDataParallel)
-        with self.shell.no_sync() if wait else nullcontext():
-            scores = self.forward(images.contiguous(memory_format=self.layout))
-            # the scores of auxiliary heads follow those that count
-            first = cast(Tensor, scores[0] if isinstance(scores, tuple) else scores)
-            try:
-                value = self.loss(scores, self._targets(labels, first))
-            except TypeError as fault:
-                if not isinstance(scores, tuple):
-                    raise
-                raise TypeError(
-                    f"while it trains, {type(self.model).__name__} also returns the scores of "
-                    f"auxiliary heads, a tuple, which {name_of(self.loss)} does not take ({fault}):"
-                    " pass the loss that cnnlib.models.loss_for(model) gives"
-                ) from fault
-            # Gradients are averaged over processes, so uneven shares need weights.
-            weight = self.hub.num_processes * len(labels) / batch_size
-            if weight != 1:
-                value = weight * value
-            if self.hub.scaler is None:
-                value.backward()
-            else:
-                self.hub.backward(value)
+        shell = self.shell
+        with shell.no_sync() if isinstance(shell, DistributedDataParallel) else nullcontext():
+            for part in parts[:-1]:
+                yield self._pass(*part, batch_size)
+        yield self._pass(*parts[-1], batch_size)
+
+    def _pass(self, images: Tensor, labels: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Forward and backward."""
+        if self.layout is torch.channels_last:
+            images = images.contiguous(memory_format=self.layout)
+        scores = self.forward(images)
+        # the scores of auxiliary heads follow those that count
+        first: Tensor = scores[0] if isinstance(scores, tuple) else scores
+        try:
+            value = self.loss(scores, self._targets(labels, first))
+        except TypeError as fault:
+            if not isinstance(scores, tuple):
+                raise
+            raise TypeError(
+                f"while it trains, {type(self.model).__name__} also returns the scores of "
+                f"auxiliary heads, a tuple, which {name_of(self.loss)} does not take ({fault}): "
+                "pass the loss that cnnlib.models.loss_for(model) gives"
+            ) from fault
+        # Gradients are averaged over processes, so uneven shares need weights.
+        weight = self.processes * len(labels) / batch_size
+        if weight != 1:
+            value = weight * value
+        if self.hub.scaler is None:
+            value.backward()
+        else:
+            self.hub.backward(value)
         answers = labels if labels.ndim == 1 else labels.argmax(1)
         return value.detach(), (first.argmax(1) != answers).count_nonzero()
 

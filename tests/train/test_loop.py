@@ -1,6 +1,7 @@
 """The training loop against one written out by hand, and what it must not do or disturb."""
 
 import copy
+import gc
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from accelerate import Accelerator
 from accelerate.state import PartialState
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnlib.data import Augmentation, batches, load
 from cnnlib.models.lenet import lenet5, lenet5_modern, map_loss
@@ -344,6 +346,78 @@ def test_cuda_gives_the_weights_of_the_cpu_and_takes_images_from_anywhere():
     for precision in ("bf16", "fp16"):
         half = fit(small_net(), stripes(50), recipe=recipe, precision=precision)
         assert math.isfinite(half.final["train_loss"])
+
+
+# What it costs
+
+
+class Reads(TorchDispatchMode):
+    """Counts numbers that are read from tensors: on a GPU, each time the processor would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"micro_batch": 5},
+        {"recipe": {"clip": 1.0, "augment": Augmentation(shift=1, cutout=2)}},
+        {"precision": "bf16", "channels_last": True},
+    ],
+)
+def test_steps_read_no_numbers(options):
+    options = dict(options)
+    recipe = Recipe(epochs=1, batch_size=10, **options.pop("recipe", {}))
+    counts = []
+    for images in (100, 490):
+        with Reads() as reads:
+            fit(small_net(norm=True), stripes(images), recipe=recipe, **options)
+        counts.append(reads.count)
+    assert counts[0] == counts[1] < 30  # of an epoch, of ten steps or of 49
+
+
+def test_nothing_piles_up_from_epoch_to_epoch():
+    """The tensors that are alive, and their bytes: memory as the system sees it also counts more.
+
+    See benchmarks/train_loop.py for that.
+    """
+    alive, objects = [], []
+
+    def look(history):
+        gc.collect()
+        found = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+        alive.append((len(found), sum(tensor.nbytes for tensor in found)))
+        objects.append(len(gc.get_objects()))
+
+    recipe = Recipe(epochs=8, batch_size=10, augment=Augmentation(shift=1), ema=0.9)
+    fit(small_net(norm=True), stripes(50), stripes(20), recipe=recipe, after_epoch=look)
+    assert len(set(alive[2:])) == 1
+    assert objects[-1] - objects[2] <= 5 * 10  # a row of history each, and what the test notes
+
+
+def test_what_a_training_held_is_given_back_without_the_garbage_collector():
+    def alive():
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    model, data = small_net(), stripes(50)
+    recipe = Recipe(epochs=1, ema=0.9)
+    fit(model, data, recipe=recipe)  # what libraries keep for good is there from now on
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        fit(model, data, recipe=recipe)
+        assert alive() <= before
+    finally:
+        gc.enable()
 
 
 # Several seeds
