@@ -41,6 +41,7 @@ from torchvision.transforms import v2
 from cnnlib import streams
 from cnnlib.augment import Crops
 from cnnlib.data import batches
+from cnnlib.streams.stream import MEAN, STD
 
 RESULTS = Path(__file__).with_name("results")
 BATCH_SIZE, SIZE, HEIGHT, WIDTH = 64, 224, 400, 500
@@ -79,7 +80,7 @@ def theirs(top: Path, workers: int, on_pil: bool) -> Pass:
     """Passes over torchvision's data set."""
     cut = [v2.RandomResizedCrop(SIZE, antialias=True), v2.RandomHorizontalFlip()]
     first = [*cut, v2.PILToTensor()] if on_pil else [v2.PILToTensor(), *cut]
-    last = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(streams.MEAN, streams.STD)]
+    last = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
     data = ImageFolder(str(top / "train"), v2.Compose([*first, *last]))
     return lambda: DataLoader(data, BATCH_SIZE, shuffle=True, num_workers=workers)
 
