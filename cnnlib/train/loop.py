@@ -12,9 +12,7 @@ float64. `fit` leaves the number of threads alone. On a GPU the same needs
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -31,22 +29,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data import Images, batches
-from .checks import check_number, check_whole
-from .history import History, Repeats, line
-from .measure import (
+from .compatibility import (
     Loss,
+    check_classes,
+    check_folder,
     check_has_numbers,
-    check_lone_image,
-    check_soft_labels,
+    check_recipe,
     checked,
+    checkpoint_path,
     loss_of_zeros,
     name_of,
-    sums,
 )
+from .history import History, Repeats, line
+from .measure import sums
 from .progress import Progress
 from .recipe import RECIPE, Recipe
 from .saving import Keeper, Position, tensors_digest
-from .schedules import Plateau
 from .steps import Stepper
 from .surroundings import Interruption, accelerator, own_random_state
 
@@ -141,17 +139,17 @@ def fit(
             f"recipe must be a Recipe, got {type(recipe).__name__}: Recipe.from_dict makes one of "
             "a dict, paper_recipe and fast_recipe of a name"
         )
-    path = _checkpoint_path(checkpoint, resume, checkpoint_every)
+    path = checkpoint_path(checkpoint, resume, checkpoint_every)
     with accelerator(device, precision) as hub:
         if path is not None and hub.is_main_process:
-            _check_folder(path)
+            check_folder(path)
         check_has_numbers(model)
         layout = torch.channels_last if channels_last else torch.preserve_format
         model.to(hub.device).to(memory_format=layout)
         train = checked(train, "train", model, loss, precision)
         test = test if test is None else checked(test, "test", model, loss, precision)
-        _check_classes(train, test)
-        _check_recipe(recipe, train, test, model, loss, hub.num_processes, micro_batch)
+        check_classes(train, test)
+        check_recipe(recipe, train, test, model, loss, hub.num_processes, micro_batch)
         chance = torch.Generator().manual_seed(seed)  # the same on all processes
         stepper = Stepper(model, recipe, loss, hub, layout, compile, micro_batch)
         _describe(history, hub, model, train, recipe, loss, seed)
@@ -410,81 +408,6 @@ def seed_everything(seed: int) -> None:
 def _total(tensor: Tensor, hub: Accelerator) -> Tensor:
     """The sum over all processes, in float64 on the CPU."""
     return cast(Tensor, hub.reduce(tensor.to(hub.device), "sum")).cpu().double()
-
-
-def _checkpoint_path(checkpoint: str | Path | None, resume: bool, every: float) -> Path | None:
-    if checkpoint is None:
-        if resume:
-            raise ValueError("resume=True needs the file to resume from: checkpoint=...")
-        return None
-    check_number("checkpoint_every", every, lambda s: s >= 0, "a number of seconds from 0 on")
-    path = Path(checkpoint)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name the file in it, as {path / 'last'}")
-    if path.exists() and not resume:
-        raise FileExistsError(
-            f"{path} holds a training already: pass resume=True to go on with it, or another file"
-        )
-    return path
-
-
-def _check_folder(path: Path) -> None:
-    """OSError, before hours of training, if there is no folder for a file or nothing may enter."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"the folder {path.parent} does not exist: make it, for the checkpoint {path.name}"
-        )
-    as_who_we_are = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
-    if not os.access(path.parent, os.W_OK | os.X_OK, **as_who_we_are):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-
-def _check_classes(train: Images, test: Images | None) -> None:
-    """ValueError if label 3, say, is one thing in training and another one in the test."""
-    if test is not None and test.classes != train.classes:
-        raise ValueError(
-            f"train ({train.name}) and test ({test.name}) must have the same classes in the same "
-            f"order, got {_few(train.classes)} and {_few(test.classes)}"
-        )
-
-
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{len(names)} ({shown}, ...)" if len(names) > 5 else f"{len(names)} ({shown})"
-
-
-def _check_recipe(
-    recipe: Recipe,
-    train: Images,
-    test: Images | None,
-    model: nn.Module,
-    loss: Loss,
-    processes: int,
-    micro_batch: int | None,
-) -> None:
-    """ValueError or TypeError if these images cannot be trained on by this recipe."""
-    if micro_batch is not None:
-        check_whole("micro_batch", micro_batch, at_least=1)
-    last = (len(train) - 1) % recipe.batch_size + 1
-    if last < processes:
-        raise ValueError(
-            f"{len(train)} images in batches of {recipe.batch_size} leave {last} for the last "
-            f"batch, too few for {processes} processes: choose another batch_size or number of "
-            "images"
-        )
-    if last // processes == 1 or micro_batch == 1:
-        check_lone_image(train, model, "the last batch" if micro_batch != 1 else "a micro-batch")
-    elif micro_batch is not None and any(
-        part % micro_batch == 1
-        for size in {last, min(recipe.batch_size, len(train))}
-        for part in (size // processes, math.ceil(size / processes))
-    ):
-        check_lone_image(train, model, "the last micro-batch of a batch")
-    schedule = recipe.schedule
-    if test is None and isinstance(schedule, Plateau) and schedule.measure.startswith("test"):
-        raise ValueError(f"{schedule} waits for the {schedule.measure}: pass test images")
-    if recipe.label_smoothing > 0 or (recipe.augment is not None and recipe.augment.mixup > 0):
-        check_soft_labels(train, model, loss)
 
 
 def _describe(

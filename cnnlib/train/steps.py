@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .measure import Loss, name_of
+from .compatibility import Loss, name_of
 from .recipe import Recipe
 
 

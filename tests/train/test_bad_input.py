@@ -12,6 +12,7 @@ from cnnlib import checkpoint
 from cnnlib.data import ImageSet
 from cnnlib.models import loss_for
 from cnnlib.train import SGD, Adam, History, Recipe, evaluate, fit, loop, paper_recipe
+from cnnlib.train.compatibility import check_recipe
 from tests.models.building import on_meta
 from tests.models.families import FAMILIES, networks
 from tests.train.learning import small_net, stripes, weights
@@ -364,8 +365,8 @@ def test_a_share_of_one_image_is_refused_too(images, processes):
     words = "the last batch holds a single image"
     data, recipe = stripes(images), Recipe(epochs=1, batch_size=16)
     with pytest.raises(ValueError, match=words):
-        loop._check_recipe(recipe, data, None, one_by_one(), F.cross_entropy, processes, None)
-    loop._check_recipe(recipe, data, None, small_net(norm=True), F.cross_entropy, processes, None)
+        check_recipe(recipe, data, None, one_by_one(), F.cross_entropy, processes, None)
+    check_recipe(recipe, data, None, small_net(norm=True), F.cross_entropy, processes, None)
 
 
 def test_images_of_different_sizes_are_no_image_set():
