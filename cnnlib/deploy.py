@@ -12,7 +12,6 @@ import copy
 import importlib.util
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from torch import Tensor, fx, nn
 
 from cnnlib import fetch
 from cnnlib.models.densenet import DenseNet, without_copies
-from cnnlib.models.layers import Conv2dSame, DropPath
+from cnnlib.models.layers import Conv2dSame, DropPath, evaluation_mode
 
 __all__ = ["BACKENDS", "Fold", "OnnxNetwork", "Optimized", "fuse", "optimize", "plan_fusion"]
 __all__ += ["to_onnx"]
@@ -119,7 +118,7 @@ class _Wiring:
     """Who reads what in a network, as it is in ``eval`` mode."""
 
     def __init__(self, model: nn.Module) -> None:
-        with _in_eval_mode(model):
+        with evaluation_mode(model):
             try:
                 self.graph = _Tracer().trace(model)
             except Exception as error:  # whatever the forward of a stranger raises on a proxy
@@ -357,17 +356,6 @@ def _replace(model: nn.Module, old: nn.Module, new: nn.Module | None) -> None:
                 parent._modules[name] = new
 
 
-@contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 # -- the same scores in less time -------------------------------------------------------------
 
 
@@ -458,7 +446,7 @@ def optimize(model: nn.Module, example: Tensor, *, backend: str = "auto") -> Opt
 
 
 def _scores(model: nn.Module, example: Tensor) -> Tensor:
-    with torch.inference_mode(), _in_eval_mode(model):
+    with torch.inference_mode(), evaluation_mode(model):
         scores = model(example)
     if not isinstance(scores, Tensor):
         raise TypeError(
@@ -563,7 +551,7 @@ def _onnx_bytes(model: nn.Module, example: Tensor) -> bytes:
         )
     # torch.export takes a batch of 1 for a constant, so it gets at least 2 images
     batch = torch.cat([example[:1], example[:1]])
-    with torch.inference_mode(False), torch.no_grad(), _in_eval_mode(model):
+    with torch.inference_mode(False), torch.no_grad(), evaluation_mode(model):
         try:
             any_batch = ({0: torch.export.Dim("batch")},)
             exported = torch.export.export(model, (batch.clone(),), dynamic_shapes=any_batch)

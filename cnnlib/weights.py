@@ -16,8 +16,7 @@ import importlib.util
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 import cnnlib
 from cnnlib import checkpoint, fetch
 from cnnlib.models import MODELS, create_model
+from cnnlib.models.layers import evaluation_mode
 from cnnlib.renaming import (
     from_torchvision,
     lite0_names,
@@ -228,7 +228,7 @@ def _require_same_function(model: nn.Module, name: str, state: dict[str, Tensor]
         twin = create_model(name)
     twin.load_state_dict(state, assign=True)
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), _in_eval_mode(model):
+    with torch.no_grad(), evaluation_mode(model):
         expected = twin.eval()(image)
         actual = torch.func.functional_call(model, state, (image,))
     if not (actual - expected).abs().max() <= 1e-5 * expected.abs().max():
@@ -241,17 +241,6 @@ def _require_same_function(model: nn.Module, name: str, state: dict[str, Tensor]
 def _require_numbers(model: nn.Module) -> None:
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         raise ValueError("the network is on the meta device, where tensors have no numbers")
-
-
-@contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _published(name: str, version: str) -> tuple[str, Pretrained]:

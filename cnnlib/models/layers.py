@@ -1,10 +1,13 @@
 """What several papers share: input checks, squeeze and excitation, TensorFlow's padding, drop path.
 
+And evaluation mode for a while, which everybody needs who looks at a network from outside.
+
 A layer is here only if the papers that use it define the same thing; else each writes its own.
 """
 
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, fx, nn
@@ -220,3 +223,15 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module then returns to the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

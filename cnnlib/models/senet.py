@@ -25,6 +25,7 @@ from .layers import (
     check_counts,
     check_images,
     check_share,
+    evaluation_mode,
     init_he,
 )
 from .resnet import TABLE_1, WIDTHS, ResidualBlock, ResNet, check_stages
@@ -353,12 +354,10 @@ def excitations(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         for name, unit in model.named_modules()
         if isinstance(unit, SqueezeExcitation)
     ]
-    modes = {module: module.training for module in model.modules()}
     try:
-        model.eval()(images)
+        with evaluation_mode(model):
+            model(images)
     finally:
-        for module, training in modes.items():
-            module.training = training
         for hook in hooks:
             hook.remove()
     return found

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data import Images, batches
+from ..models.layers import evaluation_mode
 from .checks import check_number, check_whole
 from .recipe import Recipe
 from .schedules import Plateau
-from .surroundings import evaluation_mode
 
 # What the network returns and labels -> mean over the N images. Labels are whole numbers (N,), or
 # shares of the classes (N, classes) where a recipe mixes images or smooths labels.

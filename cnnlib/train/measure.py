@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data import Images, batches
+from ..models.layers import evaluation_mode
 from .compatibility import Loss, check_has_numbers, checked, sample
-from .surroundings import evaluation_mode
 
 
 def evaluate(
