@@ -164,19 +164,20 @@ def fit(
             chance,
             history,
         )
-        with (
-            _orderly_end(model, history, keeper),
-            own_random_state(seed + 1 + hub.process_index, hub.device),
-        ):
+        with own_random_state(seed + 1 + hub.process_index, hub.device):
             at = keeper.restore() or Position(wrong=torch.tensor(0, device=hub.device))
             training = _Training(train, test, recipe, loss, seed, hub, chance, stepper, keeper, at)
             wanted = progress if hub.is_main_process else False
             shown = Progress.over(wanted, training.steps, done=training.step)
-            with shown as training.shown, training.interruption.watched(path is not None):
+            with (
+                _orderly_end(model, history, keeper),
+                shown as training.shown,
+                training.interruption.watched(path is not None),
+            ):
                 training.run(after_epoch)
-            stepper.take_average()
-            if training.stopped:  # in the last epoch: all is done, and yet nothing should follow
-                raise KeyboardInterrupt
+                stepper.take_average()
+                if training.stopped:  # in the last epoch: all is done, yet nothing should follow
+                    raise KeyboardInterrupt
     return history
 
 
