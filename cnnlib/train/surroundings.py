@@ -80,7 +80,7 @@ class Interruption:
         def note(number: int, frame: FrameType | None) -> None:
             if not self.requested:
                 self.requested, self._since = True, time.monotonic()
-            elif time.monotonic() - self._since > self.TOGETHER:
+            elif time.monotonic() - self._since >= self.TOGETHER:
                 put_back()
                 signal.raise_signal(number)
 
