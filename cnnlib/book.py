@@ -193,16 +193,23 @@ def mean_sd(values: Iterable[float], *, scale: float = 1.0, digits: int = 2) -> 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of a stored experiment: a network, how it was trained, one run per seed."""
+    """One arm of a stored experiment: a network, how it was trained, one run per seed.
+
+    Attributes:
+        options: what made the network.
+        runs: what was measured, one record per seed.
+        more: whatever else the experiment says of this arm.
+    """
 
     name: str
     options: dict[str, Any]
     loss: str
     recipe: Recipe
     parameters: int
-    runs: list[dict[str, float]]
+    runs: list[dict[str, Any]]
+    more: dict[str, Any]
 
-    def values(self, key: str) -> list[float]:
+    def values(self, key: str) -> list[Any]:
         """One number of every run, such as ``"test_error"``, in the order of the seeds."""
         return [run[key] for run in self.runs]
 
@@ -235,16 +242,19 @@ def stored_runs(name: str) -> StoredRuns:
     content = json.loads(path.read_text())
     arms = []
     for arm in content["arms"]:
-        fields = {k: arm[k] for k in ("name", "options", "loss", "parameters", "runs")}
-        arms.append(Arm(recipe=Recipe.from_dict(arm["recipe"]), **fields))
+        known = ("name", "options", "loss", "parameters", "runs")
+        more = {key: value for key, value in arm.items() if key not in (*known, "recipe")}
+        recipe = Recipe.from_dict(arm["recipe"])
+        arms.append(Arm(recipe=recipe, more=more, **{key: arm[key] for key in known}))
     return StoredRuns(arms, content["about"])
 
 
-def card(key: str) -> Markup:
+def card(key: str, chapter: str | None = None) -> Markup:
     """The head of a chapter: paper, main network with exact counts, measured run time.
 
     Args:
         key: name of the paper in ``cnnlib.papers.PAPERS``.
+        chapter: file name without its ending, where it is not the paper's own chapter.
 
     Raises:
         ValueError: unknown paper.
@@ -260,7 +270,7 @@ def card(key: str) -> Markup:
         "Network": f"{network.name}: {parameters:,} parameters, "
         f"{macs:,} multiply-adds (MACs) for an image of {size} pixels",
         "Printed result": f"{network.error} % error ({network.protocol})",
-        "Run time here": _run_time(paper.chapter),
+        "Run time here": _run_time(chapter or paper.chapter),
     }
     rows = "".join(
         f'<tr><th scope="row" style="text-align: left">{k}</th>'

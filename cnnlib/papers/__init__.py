@@ -1,16 +1,16 @@
 """The papers of the book, one record each: where to find them and what they printed.
 
-Chapters, the front page and the plots take every published figure from here, and this module takes
-those of the networks from ``cnnlib.published``, so that none is typed twice. Errors are percentages
-with the protocol beside them: two errors may share a column only if their protocols agree. MACs are
-multiply-adds of convolutions and fully connected layers for one image.
+Chapters, the front page and the plots take every published figure from here. Those of the networks
+are in ``cnnlib.published``; the tables that a chapter compares with stand in a module of their own,
+as in ``cnnlib.papers.lenet``. So none is typed twice. Errors are percentages with the protocol
+beside them: two errors may share a column only if their protocols agree. MACs are multiply-adds of
+convolutions and fully connected layers for one image.
 """
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from cnnlib.published import parse, published
 
@@ -279,44 +279,6 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         network=Network("EfficientNet-B0", "efficientnet_b0"),
     ),
 }
-
-
-class PrintedLayer(NamedTuple):
-    """What a paper prints about one layer: trainable parameters and connections."""
-
-    parameters: int
-    connections: int
-
-
-LENET5_LAYERS = {  # section II-B of the paper; the output layer's connections follow from its total
-    "c1": PrintedLayer(156, 122_304),
-    "s2": PrintedLayer(12, 5_880),
-    "c3": PrintedLayer(1_516, 151_600),
-    "s4": PrintedLayer(32, 2_000),
-    "c5": PrintedLayer(48_120, 48_120),
-    "f6": PrintedLayer(10_164, 10_164),
-    "output": PrintedLayer(0, 840),
-}
-
-
-class PrintedResult(NamedTuple):
-    """An error that a paper prints, in percent wrong, with what was trained on."""
-
-    network: str
-    error: float
-    training_images: int
-    protocol: str
-
-
-_MNIST_TEST = "10,000 test digits, no spread given"
-LENET5_RESULTS = [  # sections III-B and III-C, figure 9
-    PrintedResult("LeNet-5", 0.95, 60_000, f"20 passes, {_MNIST_TEST}"),
-    PrintedResult(
-        "LeNet-5, distorted digits added", 0.8, 600_000, f"each seen twice, {_MNIST_TEST}"
-    ),
-    PrintedResult("fully connected, 300 hidden units", 4.7, 60_000, f"28×28 pixels, {_MNIST_TEST}"),
-    PrintedResult("linear classifier", 12.0, 60_000, f"28×28 pixels, {_MNIST_TEST}"),
-]
 
 
 def by_chapter() -> dict[str, Paper]:

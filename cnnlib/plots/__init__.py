@@ -1,0 +1,28 @@
+"""Plots and drawings of the book, readable in light and dark, in print and without colour.
+
+Every function returns a closed ``matplotlib.figure.Figure``: as the last line of a notebook cell it
+shows itself once. Lines differ in dash and marker as well as in colour. Charts have a white
+background; the site inverts them in dark mode (cell tag ``dark-invert``). Sheets of images are
+transparent (cell tag ``transparent``).
+"""
+
+from cnnlib.plots.charts import curves, learning
+from cnnlib.plots.drawings import architecture, links
+from cnnlib.plots.pictures import images
+from cnnlib.plots.style import COLOURS, DASHES, MARKERS, book_style, closed, use_book_style
+from cnnlib.plots.timeline import networks
+
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "MARKERS",
+    "architecture",
+    "book_style",
+    "closed",
+    "curves",
+    "images",
+    "learning",
+    "links",
+    "networks",
+    "use_book_style",
+]

@@ -1,0 +1,65 @@
+"""The book's running plot: every network of the line in one picture."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from cnnlib import papers
+from cnnlib.plots.style import COLOURS, closed
+
+_LABEL_PLACES = {  # where a name stands beside its dot, in points, so that no two overlap
+    "zfnet": (11, -3, "left"),
+    "vgg": (12, -3, "left"),
+    "resnet": (12, -3, "left"),
+    "preact_resnet": (-9, 3, "right"),
+    "densenet": (0, 12, "center"),
+    "senet": (12, -3, "left"),
+    "squeezenet": (0, -19, "center"),
+    "mobilenet": (0, -18, "center"),
+    "nasnet": (12, -3, "left"),
+}
+
+
+def networks(highlight: str | None = None) -> Figure:
+    """The book's running plot: parameters of each chapter's network against its year.
+
+    The area of a dot grows with the logarithm of its MACs. Networks up to ``highlight`` are filled.
+
+    Args:
+        highlight: key of a paper that a chapter is about; ``None`` fills all.
+
+    Raises:
+        ValueError: unknown paper, or one of those that share a chapter with another.
+    """
+    shown = papers.by_chapter()
+    last = len(shown) if highlight is None else 0
+    if highlight is not None:
+        chapter = papers.paper(highlight).chapter
+        if highlight not in shown:
+            main = next(key for key, paper in shown.items() if paper.chapter == chapter)
+            raise ValueError(f"{highlight!r} has no dot of its own; its chapter is about {main!r}")
+        last = list(shown).index(highlight) + 1
+    figure, (early, late) = plt.subplots(  # the axis of years is cut: nothing between 1999 and 2011
+        1, 2, figsize=(7.6, 4.2), sharey=True, gridspec_kw={"width_ratios": [1, 7]}
+    )
+    for i, (key, paper) in enumerate(shown.items()):
+        network, axis = paper.network, early if paper.year < 2005 else late
+        area = 14 * max(1.0, math.log10(network.macs / 1e5)) ** 1.6
+        axis.scatter(
+            [paper.year], [network.parameters], s=area, linewidths=1.2, zorder=3,
+            edgecolors=COLOURS[0], facecolors=COLOURS[0] if i < last else "white",
+        )  # fmt: skip
+        dx, dy, align = _LABEL_PLACES.get(key, (0, -17, "center"))
+        axis.annotate(
+            network.name, (paper.year, network.parameters), xytext=(dx, dy),
+            textcoords="offset points", ha=align, fontsize=8.5,
+            fontweight="bold" if key == highlight else "normal",
+        )  # fmt: skip
+    early.set(yscale="log", ylabel="parameters", xlim=(1997, 1999), ylim=(2e4, 4e8), xticks=[1998])
+    late.set(xlabel="year of publication", xlim=(2011.3, 2020.2), xticks=range(2012, 2020))
+    late.tick_params(which="both", left=False)
+    late.spines["left"].set_visible(False)
+    return closed(figure)
