@@ -225,14 +225,17 @@ def metadata_are_the_fixed_ones(notebook: NotebookNode) -> list[str]:
 
 
 def loaded_data_are_declared(notebook: NotebookNode) -> list[str]:
-    """Embedded data that the code names stand in ``cnnlib.data``: downloads carry only those."""
+    """Images and runs that the code names stand in ``cnnlib.data``: downloads carry only those."""
     declared = set(data_needed(notebook))
-    known = {path.stem for path in ASSETS.glob("*.npz")}
+    known = {path.stem for path in (*ASSETS.glob("*.npz"), *ASSETS.glob("runs/*.json"))}
+    known |= {"photographs"}
     faults = [f"metadata cnnlib.data names {n!r}, known: {sorted(known)}" for n in declared - known]
     code = "\n".join(cell.source for cell in code_cells(notebook))
     for name in sorted(known - declared):
         if re.search(rf"[\"']{name}[\"']", code):
             faults.append(f"the code loads {name}, which metadata cnnlib.data does not list")
+    if "photographs" not in declared and re.search(r"\b(photographs?|predictions)\(", code):
+        faults.append("the code loads photographs, which metadata cnnlib.data does not list")
     return faults
 
 

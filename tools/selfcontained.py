@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools import checks, notebooks, setup_cell
 
-DATA = re.compile(r"cnnlib/assets/(\w+)\.npz")
+DATA = re.compile(r"cnnlib/assets/(?:(\w+)\.npz|runs/(\w+)\.json|(photographs)/.+)")
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip archive knows no earlier time
 
 
@@ -64,21 +64,28 @@ def write(source: Path, target: Path, wheel: Path, site: str = "") -> None:
 # -- the library that the copy carries --------------------------------------------------------
 
 
+def _data_in(name: str) -> str | None:
+    """To which data a file of the wheel belongs; None: every chapter needs it."""
+    found = DATA.fullmatch(name)
+    return found and next(group for group in found.groups() if group)
+
+
 def slim(wheel: Path, data: Sequence[str]) -> tuple[str, bytes]:
-    """A wheel without the data sets that are not named.
+    """A wheel without the data that are not named.
 
     Its version gets a local label made from its contents (0.1.0+n1a2b3c4d): pip and the setup cell
     can then tell it from a full wheel, and from the one that another chapter carries.
 
     Args:
         wheel: the full wheel.
-        data: names of the data sets to keep, as in ``cnnlib/assets/NAME.npz``.
+        data: what to keep: names of data sets (``cnnlib/assets/NAME.npz``), of stored runs
+            (``cnnlib/assets/runs/NAME.json``), or ``"photographs"``.
 
     Returns:
         File name and contents of the slim wheel; same input, same bytes.
 
     Raises:
-        ValueError: the wheel does not have one of the data sets, or is no wheel of ``cnnlib``.
+        ValueError: the wheel does not have one of these, or is no wheel of ``cnnlib``.
     """
     found = re.fullmatch(r"cnnlib-([^-+]+)-(py3-none-any)\.whl", wheel.name)
     if not found:
@@ -86,14 +93,15 @@ def slim(wheel: Path, data: Sequence[str]) -> tuple[str, bytes]:
     version, kind = found.groups()
     with zipfile.ZipFile(wheel) as archive:
         files = {info.filename: archive.read(info) for info in archive.infolist()}
-    available = sorted(match[1] for name in files if (match := DATA.fullmatch(name)))
+    named = {name: _data_in(name) for name in files}
+    available = sorted({datum for datum in named.values() if datum})
     if unknown := sorted(set(data) - set(available)):
         raise ValueError(f"{wheel.name} has no data {unknown}; it has {available}")
     files = {
         name: content
         for name, content in files.items()
         if not name.endswith((".dist-info/RECORD", "/"))
-        and ((match := DATA.fullmatch(name)) is None or match[1] in data)
+        and (named[name] is None or named[name] in data)
     }
     digest = hashlib.sha256()
     for name in sorted(files):

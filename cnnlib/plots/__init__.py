@@ -7,10 +7,11 @@ transparent (cell tag ``transparent``).
 """
 
 from cnnlib.plots.charts import curves, learning
+from cnnlib.plots.diagram import diagram
 from cnnlib.plots.drawings import architecture, links
 from cnnlib.plots.pictures import images
 from cnnlib.plots.style import COLOURS, DASHES, MARKERS, book_style, closed, use_book_style
-from cnnlib.plots.timeline import networks
+from cnnlib.plots.timeline import ilsvrc, networks
 
 __all__ = [
     "COLOURS",
@@ -20,6 +21,8 @@ __all__ = [
     "book_style",
     "closed",
     "curves",
+    "diagram",
+    "ilsvrc",
     "images",
     "learning",
     "links",

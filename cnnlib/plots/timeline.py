@@ -1,4 +1,4 @@
-"""The book's running plot: every network of the line in one picture."""
+"""Pictures over the years: the book's networks, and the contest in which most of them competed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from cnnlib import papers
+from cnnlib.papers import ilsvrc as contest
 from cnnlib.plots.style import COLOURS, closed
 
 _LABEL_PLACES = {  # where a name stands beside its dot, in points, so that no two overlap
@@ -62,4 +63,59 @@ def networks(highlight: str | None = None) -> Figure:
     late.set(xlabel="year of publication", xlim=(2011.3, 2020.2), xticks=range(2012, 2020))
     late.tick_params(which="both", left=False)
     late.spines["left"].set_visible(False)
+    return closed(figure)
+
+
+_BAR_NAMES = {  # what stands under a year, beside the team
+    "hand-made features, support vector machine": "hand-made\nfeatures",
+    "hand-made features (Fisher vectors), linear classifiers": "hand-made\nfeatures",
+    "networks not published": "networks",
+    "Inception, ResNet and others": "Inception,\nResNet, …",
+}
+
+
+def ilsvrc() -> Figure:
+    """The winners of the ImageNet contest by year: top-5 error on the images of the test set.
+
+    A solid bar is an entry of convolutional networks, a hatched one an entry without. Where the
+    winner had a second entry, trained on more images, a line across its bar shows how far that one
+    got. The dashed line is the person of whom one reads that networks are better than humans.
+    """
+    winners, more = contest.winners(), contest.winners(extra_data=True)
+    human = contest.ANNOTATORS["A1"]
+    figure, axis = plt.subplots(figsize=(7.6, 4.2))
+    for year, entry in winners.items():
+        axis.bar(
+            [year], [entry.error], width=0.62, linewidth=1.2, zorder=2, edgecolor=COLOURS[0],
+            facecolor=COLOURS[0] if entry.convolutional else "white",
+            hatch=None if entry.convolutional else "////",
+        )  # fmt: skip
+        inside = entry.error < human.error  # above the bar the number would meet the dashed line
+        axis.annotate(
+            f"{entry.error:.1f}", (year, entry.error), xytext=(0, -3 if inside else 3),
+            textcoords="offset points", ha="center", va="top" if inside else "bottom",
+            fontweight="bold", color="white" if inside else "black",
+        )  # fmt: skip
+        if more[year].extra_data:
+            height = more[year].error
+            axis.plot([year - 0.31, year + 0.31], [height, height], color="white", lw=1.6, ls="-")
+            axis.annotate(
+                f"{height:.1f} with more\ntraining images", (year + 0.31, height), xytext=(3, 0),
+                textcoords="offset points", va="center", fontsize=7.5,
+            )  # fmt: skip
+    axis.axhline(human.error, color="black", linewidth=1.2, linestyle="--", zorder=3)
+    axis.annotate(
+        f"one trained person, {human.images:,} images: {human.error}", (2017.55, human.error),
+        xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8,
+    )  # fmt: skip
+    names = [
+        f"{year}\n{entry.team}\n{_BAR_NAMES.get(entry.method, entry.method)}"
+        if entry.method != entry.team
+        else f"{year}\n{entry.team}"
+        for year, entry in winners.items()
+    ]
+    axis.set_xticks(list(winners), names, fontsize=7.5)
+    axis.set(ylabel="top-5 error on the test images (%)", xlim=(2009.5, 2017.6), ylim=(0, 31))
+    axis.grid(axis="x", visible=False)
+    axis.tick_params(axis="x", length=0)
     return closed(figure)

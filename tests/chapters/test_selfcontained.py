@@ -22,6 +22,10 @@ FILES = {
     "cnnlib/assets/mnist_5k.npz": "digits",
     "cnnlib/assets/fashion_6k.npz": "clothes",
     "cnnlib/assets/measurements.json": "{}",
+    "cnnlib/assets/runs/long.json": "{}",
+    "cnnlib/assets/runs/longer.json": "{}",
+    "cnnlib/assets/photographs/cat.jpg": "a cat",
+    "cnnlib/assets/photographs/predictions.json": "{}",
     "cnnlib-0.1.0.dist-info/METADATA": METADATA,
     "cnnlib-0.1.0.dist-info/WHEEL": WHEEL,
     "cnnlib-0.1.0.dist-info/RECORD": "wrong",
@@ -51,6 +55,15 @@ def test_a_slim_wheel_has_the_named_data_only(wheel):
     assert "cnnlib/assets/mnist_5k.npz" in names
     assert "cnnlib/assets/measurements.json" in names
     assert "cnnlib/assets/fashion_6k.npz" not in names
+
+
+def test_a_slim_wheel_has_the_runs_and_photographs_that_are_named(wheel):
+    _, data = selfcontained.slim(wheel, ["longer", "photographs"])
+    extra = {name for name in contents(data) if "runs/" in name or "photographs/" in name}
+    folder = "cnnlib/assets/photographs"
+    assert extra == {
+        "cnnlib/assets/runs/longer.json", f"{folder}/cat.jpg", f"{folder}/predictions.json"
+    }  # fmt: skip
 
 
 def test_the_record_of_a_slim_wheel_is_right(wheel):
@@ -90,7 +103,9 @@ def test_pip_accepts_a_slim_wheel_and_replaces_one_by_another(wheel, tmp_path):
 
 
 def test_unknown_data_are_named_with_the_known_ones(wheel):
-    with pytest.raises(ValueError, match=r"no data \['mnist'\].*\['fashion_6k', 'mnist_5k'\]"):
+    with pytest.raises(
+        ValueError, match=r"no data \['mnist'\].*'fashion_6k', .*'mnist_5k'"
+    ):
         selfcontained.slim(wheel, ["mnist"])
 
 
