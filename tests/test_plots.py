@@ -12,7 +12,7 @@ import torch
 from cnnlib import plots
 from cnnlib.inspection import summarize
 from cnnlib.models import lenet
-from cnnlib.papers import by_chapter
+from cnnlib.papers import by_chapter, ilsvrc
 
 
 def test_images_draws_each_image_once_and_hides_the_rest():
@@ -96,6 +96,31 @@ def test_the_running_plot_fills_the_networks_up_to_the_chapter():
         plots.networks("perceptron")
     with pytest.raises(ValueError, match="'mobilenet_v2' has no dot .* about 'mobilenet'"):
         plots.networks("mobilenet_v2")
+
+
+def test_the_contest_has_a_bar_as_high_as_the_error_of_each_winner():
+    (axis,) = plots.ilsvrc().axes
+    winners = ilsvrc.winners()
+    bars = axis.patches
+    assert [bar.get_height() for bar in bars] == [winner.error for winner in winners.values()]
+    assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx(list(winners))
+    assert axis.get_ylim()[0] == 0  # else the heights would lie about the ratios
+
+
+def test_the_contest_shows_without_colour_which_entries_are_networks():
+    (axis,) = plots.ilsvrc().axes
+    hatched = [bar.get_hatch() is not None for bar in axis.patches]
+    assert hatched == [not winner.convolutional for winner in ilsvrc.winners().values()]
+
+
+def test_the_contest_tells_extra_data_and_the_person_apart_from_the_bars():
+    (axis,) = plots.ilsvrc().axes
+    heights = sorted({float(line.get_ydata()[0]) for line in axis.lines})
+    extra = [e.error for e in ilsvrc.winners(extra_data=True).values() if e.extra_data]
+    assert heights == sorted([ilsvrc.ANNOTATORS["A1"].error, *extra])
+    words = " ".join(text.get_text() for text in axis.texts)
+    assert "one trained person, 1,500 images: 5.1" in words
+    assert words.count("with more") == 2
 
 
 def test_the_same_drawing_is_the_same_file():

@@ -83,6 +83,8 @@ class Paper:
         cite: key in ``references.bib``.
         chapter: the chapter's file name without its ending.
         idea: the one sentence that remains.
+        claim: what the chapter tests, as a sentence that could turn out false; of the papers that
+            share a chapter, the first has it.
     """
 
     cite: str
@@ -94,6 +96,7 @@ class Paper:
     chapter: str
     idea: str
     network: Network
+    claim: str = ""
 
 
 PAPERS = {  # in the order of the book; the first of a chapter is the one that it is about
@@ -107,6 +110,8 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="01_lenet",
         idea="Features are learned: small shared kernels, subsampling, one gradient for all of it.",
         network=Network("LeNet-5", "lenet5"),
+        claim="With equally many trainable numbers, small shared kernels read "
+        "digits better than full connection.",
     ),
     "alexnet": Paper(
         cite="krizhevsky2012imagenet",
@@ -120,6 +125,7 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         network=Network(
             "AlexNet", "alexnet", (18.2, "ILSVRC-2012 validation, 10 crops, one network")
         ),
+        claim="Units that saturate stall a deep network; units that cut off at zero do not.",
     ),
     "zfnet": Paper(
         cite="zeiler2014visualizing",
@@ -131,6 +137,8 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="03_zfnet",
         idea="Look inside, and what you see tells you what to change.",
         network=Network("ZFNet", "zfnet"),
+        claim="What a unit inside a network answers to can be made visible, and "
+        "hiding it takes the answer away.",
     ),
     "vgg": Paper(
         cite="simonyan2015very",
@@ -142,6 +150,8 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="04_vgg",
         idea="Nothing but 3×3 convolutions, many of them.",
         network=Network("VGG-16", "vgg_d"),
+        claim="Three 3×3 convolutions see as much as one of 7×7, with fewer "
+        "weights; and depth needs a good start.",
     ),
     "googlenet": Paper(
         cite="szegedy2015going",
@@ -154,6 +164,8 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="05_googlenet",
         idea="Several kernel sizes side by side, made cheap by 1×1 convolutions.",
         network=Network("GoogLeNet", "googlenet"),
+        claim="A 1×1 convolution in front makes a wide layer cheap; extra "
+        "classifiers reach the early layers.",
     ),
     "resnet": Paper(
         cite="he2016deep",
@@ -165,6 +177,7 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="06_resnet",
         idea="Let layers learn what to add to their input, and depth stops hurting.",
         network=Network("ResNet-152", "resnet152"),
+        claim="Deeper plain networks get worse on their own training images; residual ones do not.",
     ),
     "preact_resnet": Paper(
         cite="he2016identity",
@@ -176,6 +189,7 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="07_preact_resnet",
         idea="Keep the shortcut clean: normalise and activate before the convolution.",
         network=Network("Pre-activation ResNet-164", "preact_resnet164_cifar"),
+        claim="At 110 layers, the order inside a block decides whether training gets going.",
     ),
     "densenet": Paper(
         cite="huang2017densely",
@@ -187,6 +201,7 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="08_densenet",
         idea="Concatenate instead of add: every layer sees all earlier ones.",
         network=Network("DenseNet-121", "densenet121"),
+        claim="Layers that see all earlier ones need fewer parameters for the same error.",
     ),
     "senet": Paper(
         cite="hu2018squeeze",
@@ -198,6 +213,8 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="09_senet",
         idea="Let the network turn its own channels up and down.",
         network=Network("SE-ResNet-50", "se_resnet50"),
+        claim="Excitations are alike for all classes in early layers, and tell "
+        "classes apart in late ones.",
     ),
     "resnext": Paper(
         cite="xie2017aggregated",
@@ -220,6 +237,7 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="10_squeezenet",
         idea="Squeeze with 1×1, expand with few 3×3: AlexNet's accuracy in 1/50 of its size.",
         network=Network("SqueezeNet", "squeezenet1_0"),
+        claim="A network can shrink fifty times and still do about as well.",
     ),
     "mobilenet": Paper(
         cite="howard2017mobilenets",
@@ -232,6 +250,8 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="11_mobilenet",
         idea="Split a convolution into depthwise and pointwise: eight to nine times fewer MACs.",
         network=Network("MobileNet", "mobilenet_v1_1_224"),
+        claim="Splitting convolutions saves eight to nine times the multiply-adds, "
+        "and less of the time.",
     ),
     "mobilenet_v2": Paper(
         cite="sandler2018mobilenetv2",
@@ -266,6 +286,7 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="12_nasnet",
         idea="Search for a small cell on small images, then stack it for large ones.",
         network=Network("NASNet-A (6 @ 4032)", "nasnet_a_large"),
+        claim="A search finds better cells than trying at random does.",
     ),
     "efficientnet": Paper(
         cite="tan2019efficientnet",
@@ -277,6 +298,8 @@ PAPERS = {  # in the order of the book; the first of a chapter is the one that i
         chapter="13_efficientnet",
         idea="Scale depth, width and resolution together, by one rule.",
         network=Network("EfficientNet-B0", "efficientnet_b0"),
+        claim="At equal cost, growing depth, width and resolution together beats "
+        "growing one of them.",
     ),
 }
 

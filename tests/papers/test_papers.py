@@ -78,3 +78,10 @@ def test_each_chapter_is_about_the_first_of_its_papers():
 def test_papers_follow_the_chapters():
     chapters = [p.chapter for p in papers.PAPERS.values()]
     assert chapters == sorted(chapters)
+
+
+def test_each_chapter_has_a_claim_and_only_its_main_paper_names_it():
+    main = set(papers.by_chapter())
+    assert {key for key, paper in papers.PAPERS.items() if paper.claim} == main
+    for key in main:
+        assert re.fullmatch(r"[A-Z][^.?!]{30,98}\.", papers.paper(key).claim), key
