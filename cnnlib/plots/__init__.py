@@ -12,6 +12,7 @@ from cnnlib.plots.drawings import architecture, links
 from cnnlib.plots.pictures import images
 from cnnlib.plots.style import COLOURS, DASHES, MARKERS, book_style, closed, use_book_style
 from cnnlib.plots.timeline import ilsvrc, networks
+from cnnlib.plots.towers import towers
 
 __all__ = [
     "COLOURS",
@@ -27,5 +28,6 @@ __all__ = [
     "learning",
     "links",
     "networks",
+    "towers",
     "use_book_style",
 ]

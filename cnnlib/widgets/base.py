@@ -20,7 +20,7 @@ else:  # no network to install it from: chapters still run, with still pictures
             return {"text/plain": repr(self)}, {}
 
 
-_HERE = Path(__file__).parent
+_COMMON = Path(__file__).with_name("common.css")
 _IMPORT = re.compile(r'^import\s[^;]*?\sfrom\s+"\./(?P<file>[\w.]+)";\n', re.MULTILINE)
 
 
@@ -39,16 +39,26 @@ def bundle(script: Path) -> str:
     Returns:
         The text of one ES module.
     """
+    return "".join(
+        f"// ---- {path.name}\n{_IMPORT.sub('', path.read_text(encoding='utf-8'))}"
+        for path in modules(script)
+    )
+
+
+def modules(script: Path) -> list[Path]:
+    """A script and all that it imports, each once and behind what it needs itself."""
     done: list[Path] = []
+    begun: set[Path] = set()
 
-    def text_of(path: Path) -> str:
+    def visit(path: Path) -> None:
+        begun.add(path)
+        for match in _IMPORT.finditer(path.read_text(encoding="utf-8")):
+            if (other := path.with_name(match["file"])) not in begun:
+                visit(other)
         done.append(path)
-        text = path.read_text(encoding="utf-8")
-        imported = [path.with_name(match["file"]) for match in _IMPORT.finditer(text)]
-        before = [text_of(other) for other in imported if other not in done]
-        return "".join([*before, f"// ---- {path.name}\n", _IMPORT.sub("", text)])
 
-    return text_of(script)
+    visit(script)
+    return done
 
 
 def _placeholders(template: str) -> set[str]:
@@ -59,8 +69,8 @@ class Widget(AnyWidget):
     """Base class of the interactives.
 
     A subclass names its own file (``_source = Path(__file__)``); the script and the style sheet
-    lie beside it under the same name. It gives its English words in ``LABELS`` and a static picture
-    of itself in `fallback_html`.
+    lie beside it under the same name; the style sheets of imported scripts come along. It gives its
+    English words in ``LABELS`` and a static picture of itself in `fallback_html`.
 
     Args:
         labels: Words to use instead of the English ones, for a translation: any part of `LABELS`.
@@ -81,8 +91,10 @@ class Widget(AnyWidget):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "_source" in vars(cls):  # not in the classes that traitlets derives when it adds traits
-            cls._esm = bundle(cls._source.with_suffix(".js"))
-            styles = (_HERE / "common.css", cls._source.with_suffix(".css"))
+            script = cls._source.with_suffix(".js")
+            cls._esm = bundle(script)
+            styles = [path.with_suffix(".css") for path in modules(script)]
+            styles = [_COMMON, *(style for style in styles if style != _COMMON and style.exists())]
             cls._css = "\n".join(style.read_text(encoding="utf-8") for style in styles)
         super().__init_subclass__(**kwargs)
 

@@ -103,9 +103,7 @@ def test_pip_accepts_a_slim_wheel_and_replaces_one_by_another(wheel, tmp_path):
 
 
 def test_unknown_data_are_named_with_the_known_ones(wheel):
-    with pytest.raises(
-        ValueError, match=r"no data \['mnist'\].*'fashion_6k', .*'mnist_5k'"
-    ):
+    with pytest.raises(ValueError, match=r"no data \['mnist'\].*'fashion_6k', .*'mnist_5k'"):
         selfcontained.slim(wheel, ["mnist"])
 
 

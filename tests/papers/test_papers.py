@@ -85,3 +85,12 @@ def test_each_chapter_has_a_claim_and_only_its_main_paper_names_it():
     assert {key for key, paper in papers.PAPERS.items() if paper.claim} == main
     for key in main:
         assert re.fullmatch(r"[A-Z][^.?!]{30,98}\.", papers.paper(key).claim), key
+
+
+@pytest.mark.parametrize(
+    "key, measure",
+    [("lenet", "error"), ("alexnet", "top-5 error"), ("resnet", "top-5 error"),
+     ("preact_resnet", "error"), ("mobilenet", "top-1 error")],
+)  # fmt: skip
+def test_an_error_says_how_many_guesses_it_grants(key, measure):
+    assert papers.paper(key).network.measure == measure

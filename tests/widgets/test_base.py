@@ -6,11 +6,22 @@ from pathlib import Path
 import pytest
 
 from cnnlib.models.lenet import LeNet5
-from cnnlib.widgets import ConvStepper, DigitPad, Widget
+from cnnlib.widgets import ConvStepper, DigitPad, InceptionBench, ResidualPaths, RunCurves, Widget
 from cnnlib.widgets.base import bundle
 
 FOLDER = Path(bundle.__code__.co_filename).parent
-WIDGETS = {"stepper": ConvStepper, "pad": lambda **options: DigitPad(LeNet5(), **options)}
+WIDGETS = {
+    "stepper": ConvStepper,
+    "pad": lambda **options: DigitPad(LeNet5(), **options),
+    "bench": InceptionBench,
+    "curves": lambda **options: RunCurves(
+        [{"facets": {"Layers": "14"}, "seeds": {"loss": [[2.0, 1.0]]}}],
+        {"loss": "Loss"},
+        [1, 2],
+        **options,
+    ),
+    "paths": lambda **options: ResidualPaths([[0.1] * 4], [[0.2] * 4], **options),
+}
 
 
 @pytest.fixture(params=WIDGETS.values(), ids=WIDGETS)
@@ -40,9 +51,21 @@ def test_scripts_import_nothing_and_styles_fetch_nothing(make):
     assert "url(" not in widget._css and "@import" not in widget._css
 
 
+def test_styles_of_imported_scripts_come_along_once_and_before_those_of_the_widget():
+    assert ".cnn-plot" not in ConvStepper._css
+    for widget in (RunCurves, ResidualPaths):
+        places = [widget._css.index(rule) for rule in (".cnn-field {", ".cnn-plot {")]
+        assert places == sorted(places)
+        assert widget._css.count(".cnn-plot {") == 1
+    assert ResidualPaths._css.index(".cnn-plot {") < ResidualPaths._css.index(".cnn-networks {")
+
+
 def test_no_word_that_a_reader_sees_stands_in_a_script():
-    for script in ("conv_stepper.js", "digit_pad.js", "common.js"):
-        code = re.sub(r"//.*|/\*.*?\*/", "", (FOLDER / script).read_text(), flags=re.DOTALL)
+    scripts = sorted(FOLDER.glob("*.js"))
+    assert len(scripts) > 5
+    for script in scripts:
+        code = re.sub(r"//[^\n]*|/\*[\s\S]*?\*/", "", script.read_text())
+        assert "export" in code  # the comments are gone, not the rest
         literals = re.findall(r'"([^"\n]*)"', code)
         assert not [text for text in literals if re.match(r"[A-Z][a-z]+ [a-z]", text)]
 
@@ -50,8 +73,9 @@ def test_no_word_that_a_reader_sees_stands_in_a_script():
 def test_every_label_is_used_and_every_used_label_exists(make):
     widget = make()
     code = widget._esm + Path(type(widget)._source).read_text()
+    families = re.findall(r"\btext\(`(\w+_)\$\{", widget._esm)  # such as text(`view_${name}`)
     for key in widget.LABELS:
-        dynamic = key.startswith(("preset_", "stage_"))
+        dynamic = key.startswith(("preset_", "stage_", *families))
         assert dynamic or f'"{key}"' in code.replace(f'"{key}": ', "", 1), key
     for key in re.findall(r'\btext\("(\w+)"', widget._esm):
         assert key in widget.LABELS, key
