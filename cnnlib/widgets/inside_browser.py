@@ -1,12 +1,13 @@
 """Two ways to look into networks: cover a part of a photograph, see what excites a unit."""
 
-import base64
+import io
 import struct
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import traitlets
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from cnnlib.models.layers import check_counts
 from cnnlib.widgets.base import Widget
 
 SIDE = 224  # of a photograph, in pixels
+SHOWN = 160  # as it travels in the page, where it is only looked at
 
 
 class Occluded(Protocol):
@@ -142,8 +144,8 @@ class InsideBrowser(Widget):
         images: Tensor | None = None,
         *,
         layers: Sequence[str] = ("conv1", "conv2", "conv3", "conv4", "conv5"),
-        units: int = 6,
-        patches: int = 4,
+        units: int = 5,
+        patches: int = 3,
         labels: dict[str, str] | None = None,
     ) -> None:
         if not predictions and model is None:
@@ -213,7 +215,7 @@ def _photographs(predictions: Mapping[str, Seen]) -> tuple[list[dict[str, Any]],
             raise ValueError(
                 f"no photograph is called {name!r}; there are {', '.join(datasets.PHOTOGRAPHS)}"
             )
-        file = (datasets.ASSETS / "photographs" / f"{name}.jpg").read_bytes()
+        file = _small_jpeg(datasets.photograph(name))
         classes = [seen.target]
         offsets = {}
         cells = 0
@@ -304,6 +306,11 @@ def _grey(shares: Tensor) -> bytes:
     return bytes(shares.mul(255).round().clamp(0, 255).to("cpu").byte().flatten().tolist())
 
 
-def picture_url(file: bytes) -> str:
-    """A JPEG file as a data URL."""
-    return "data:image/jpeg;base64," + base64.b64encode(file).decode()
+def _small_jpeg(pixels: np.ndarray) -> bytes:
+    """A photograph (H, W, 3) as a smaller JPEG file: with six of them a page would be heavy."""
+    from PIL import Image  # comes with matplotlib
+
+    stream = io.BytesIO()
+    picture = Image.fromarray(pixels).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
+    picture.save(stream, "JPEG", quality=80, optimize=True)
+    return stream.getvalue()

@@ -91,7 +91,7 @@ def test_the_photograph_in_the_page_is_that_of_the_library(page_at):
         }"""
     )
     shown = torch.tensor(pixels).view(224, 224, 4)[:, :, :3].permute(2, 0, 1) / 255
-    assert (shown - data.photograph("coffee")).abs().mean() < 0.01
+    assert (shown - data.photograph("coffee")).abs().mean() < 0.04  # it is smaller in the page
 
 
 def test_the_patches_are_cut_from_the_test_pictures(page_at, stored):
@@ -112,7 +112,7 @@ def test_the_patches_are_cut_from_the_test_pictures(page_at, stored):
         windows = np.lib.stride_tricks.sliding_window_view(pictures, patch.shape, axis=(1, 2))
         off = np.abs(windows[:, :, :, ::3, ::3].astype(int) - patch[::3, ::3].astype(int))
         assert off.max(axis=(3, 4)).min() <= 1  # somewhere in the test set
-        assert widget.locator("canvas.cnn-projection").count() == 4
+        assert widget.locator("canvas.cnn-projection").count() == 3
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -145,7 +145,7 @@ def test_every_photograph_appears(show, browser, seen):
         page.locator("select[data-setting=photograph]").select_option(label=label)
         page.wait_for_function("document.querySelector('.cnn-photo').complete")
         size = page.locator(".cnn-photo").evaluate("i => [i.naturalWidth, i.naturalHeight]")
-        assert size == [224, 224]
+        assert size == [160, 160]
         assert seen[name].target in shown(page)
 
 
@@ -157,7 +157,7 @@ def test_units_are_browsed(show, browser):
         assert units == [str(unit["unit"]) for unit in layer["units"]]
         page.locator("select[data-setting=unit]").select_option(index=len(units) - 1)
         tiles = page.locator("canvas.cnn-patch")
-        assert tiles.count() == page.locator("canvas.cnn-projection").count() == 4
+        assert tiles.count() == page.locator("canvas.cnn-projection").count() == 3
         first = layer["units"][-1]["patches"][0]
         assert tiles.first.evaluate("c => [c.height, c.width]") == [first["rows"], first["columns"]]
         pixels = tiles.first.evaluate(

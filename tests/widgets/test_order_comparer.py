@@ -27,6 +27,14 @@ def some_flows(units=4):
     }
 
 
+@pytest.fixture(autouse=True)
+def dtype():
+    """The experiment's own measurement sets a default for its process; other tests have another."""
+    before = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(before)
+
+
 @pytest.fixture
 def comparer():
     return OrderComparer.of_runs(book.stored_runs("preact_flow"))
