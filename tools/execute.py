@@ -28,7 +28,7 @@ from pathlib import Path
 
 # Also as a plain script: `python tools/execute.py`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tools import notebooks, setup_cell
+from tools import light_charts, notebooks, setup_cell
 
 MEASUREMENTS = notebooks.ROOT / "cnnlib" / "assets" / "measurements.json"
 SHOWN_LINES = 60  # of the difference that --check finds
@@ -47,7 +47,7 @@ def fresh_text(path: Path, timeout: int = 600) -> tuple[str, float]:
     notebook = notebooks.read(path)
     setup_cell.put_into(notebook)
     seconds = notebooks.run(notebook, path.parent, timeout=timeout)
-    return notebooks.dumps(notebooks.normalised(notebook)), seconds
+    return notebooks.dumps(light_charts.lighten(notebooks.normalised(notebook))), seconds
 
 
 def store_measurements(seconds: dict[str, float], path: Path = MEASUREMENTS) -> None:
