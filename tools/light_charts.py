@@ -31,7 +31,8 @@ def lighten(notebook: NotebookNode) -> NotebookNode:
 def with_palette(picture: str) -> str:
     """A PNG in base64, with at most 128 colours; as it is if it has transparent places."""
     image = Image.open(io.BytesIO(base64.b64decode(picture)))
-    if image.mode == "P" or image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+    opaque = image.convert("RGBA").getchannel("A").tobytes().strip(b"\xff") == b""
+    if image.mode == "P" or not opaque:
         return picture
     small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
     stream = io.BytesIO()
