@@ -54,7 +54,7 @@ lock: ## renew requirements.txt (UPGRADE=1: with the newest versions)
 	@$(setup) book
 	@$(python) -m pip install --quiet --target _build/uv uv
 	@_build/uv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	  --group book --group test --group lint --extra download --extra onnx --extra pretrained --extra tables --extra tensorboard $(if $(UPGRADE),--upgrade) \
+	  --group book --group test --group lint --extra download --extra onnx --extra pretrained --extra search --extra tables --extra tensorboard $(if $(UPGRADE),--upgrade) \
 	  --custom-compile-command "make lock" --output-file requirements.txt
 	@echo "requirements.txt is renewed; make test says whether it works."
 
