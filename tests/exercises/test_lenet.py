@@ -1,7 +1,5 @@
-"""Each check says yes to a right answer and no to the wrong ones that readers really write."""
+"""Answers to the chapter's exercises, right ones and those that readers really write."""
 
-import pytest
-import torch
 from torch.nn import functional as F
 
 from cnnlib.exercises.lenet import (
@@ -46,33 +44,3 @@ WRONG = [
     (check_conv_parameters, lambda i, o, k: o * i * k * k, "gives"),
     (check_conv_parameters, lambda i, o, k: o * (i + 1) * k * k, "gives"),
 ]
-
-
-@pytest.mark.parametrize("check, answer", RIGHT)
-def test_a_right_answer_is_right(check, answer):
-    verdict = check(answer)
-    assert verdict.right, verdict
-    assert repr(verdict).startswith("Right.")
-
-
-@pytest.mark.parametrize("check, answer, why", WRONG)
-def test_a_wrong_answer_is_wrong_and_told_why(check, answer, why):
-    verdict = check(answer)
-    assert not verdict.right
-    assert why in verdict.message
-
-
-@pytest.mark.parametrize("check", [c for c, _ in RIGHT])
-@pytest.mark.parametrize("stub", [lambda *a: ..., lambda *a: None])
-def test_a_stub_is_not_yet_written(check, stub):
-    assert "still to be written" in check(stub).message
-
-
-def test_an_answer_that_fails_is_reported_not_raised():
-    verdict = check_output_size(lambda n, k, s, p: 1 // 0)
-    assert not verdict.right
-    assert "ZeroDivisionError" in verdict.message
-
-
-def test_a_value_instead_of_a_function_is_explained():
-    assert "function is expected" in check_convolve(torch.zeros(2, 2)).message

