@@ -1,4 +1,4 @@
-"""The command ``python -m cnnlib``: list, summary, verify, train, evaluate.
+"""The command ``python -m cnnlib``: list, summary, verify, train, evaluate, search.
 
 Each command is a function that adds its arguments to a parser and names the function that runs it;
 ``COMMANDS`` lists them. What takes long to import is imported when a command runs.
@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from .networks import add_list, add_summary, add_verify
 from .parser import PROGRAM, Parser
+from .searching import add_search
 from .training import add_evaluate, add_train
 
-COMMANDS = (add_list, add_summary, add_verify, add_train, add_evaluate)
+COMMANDS = (add_list, add_summary, add_verify, add_train, add_evaluate, add_search)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
