@@ -144,7 +144,8 @@ function render({ model, el }) {
   );
 
   function slider(name, step) {
-    const shown = make("output", { class: "cnn-units-value" });
+    // not an <output>: inside the label it would take the slider's name
+    const shown = make("span", { class: "cnn-units-value", "aria-hidden": "true" });
     const [low, high] = ranges[name];
     const input = make("input", {
       type: "range",

@@ -144,7 +144,6 @@ class FieldCalculator(Widget):
         "square": "{side}×{side}",
         "stack": "Layers",
         "layer": "Layer",
-        "layer_number": "{number}",
         "conv": "{kernel}×{kernel}",
         "pool": "pool {kernel}×{kernel}",
         "stride_mark": "stride {stride}",

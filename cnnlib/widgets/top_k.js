@@ -71,7 +71,8 @@ function render({ model, el }) {
     step: "1",
     oninput: () => change({ k: Number(slider.value) }),
   });
-  const shown = make("output", { class: "cnn-topk-k" });
+  // hidden from the label, which an <output> would take for its control; the slider says its value
+  const shown = make("span", { class: "cnn-topk-k", "aria-hidden": "true" });
   const control = make(
     "label",
     { class: "cnn-field cnn-topk-control" },

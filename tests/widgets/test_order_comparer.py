@@ -297,20 +297,3 @@ def test_all_words_come_from_the_labels_and_nothing_is_left_behind(show):
     assert foreign == [] and len(words) > 20
     page.evaluate("cleanUp()")
     assert page.evaluate("listenersLeft()") == 0
-
-
-@pytest.mark.site
-def test_controls_have_names_and_are_large_enough_for_fingers(show):
-    page = show(OrderComparer(some_flows()), width=375)
-    faults = page.evaluate(
-        """() => [...document.querySelectorAll("button, input, select")]
-            .filter((e) => e.offsetParent !== null)
-            .filter((e) => {
-                const box = e.getBoundingClientRect();
-                const named = e.getAttribute("aria-label") || e.textContent.trim() ||
-                    e.closest("label");
-                return !named || box.width < 31.5 || box.height < 31.5;
-            })
-            .map((e) => e.outerHTML)"""
-    )
-    assert faults == []

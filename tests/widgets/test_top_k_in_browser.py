@@ -141,34 +141,6 @@ def test_nothing_overflows_on_a_phone_and_everything_can_be_read(show, theme):
         assert contrast >= 4.5, selector
 
 
-def test_touch_targets_are_large_enough(show):
-    page = show(widget(), width=375)
-    small = page.evaluate(
-        """() => [...document.querySelectorAll(".cnn-topk :is(button, input)")]
-            .map((e) => [e.outerHTML, e.getBoundingClientRect()])
-            .filter(([, box]) => box.width < 31.5 || box.height < 31.5)"""
-    )
-    assert small == []
-
-
-def test_the_focus_is_visible(show):
-    page = show(widget())
-    seen = []
-    for _ in range(6):
-        page.keyboard.press("Tab")
-        seen.append(page.evaluate("document.activeElement.tagName"))
-        outline = page.evaluate("getComputedStyle(document.activeElement).outline")
-        assert "3px" in outline and "solid" in outline
-    assert seen == ["BUTTON", "BUTTON", "BUTTON", "INPUT", "INPUT", "BUTTON"]
-
-
-def test_a_view_that_is_closed_leaves_nothing_behind(show):
-    page = show(widget())
-    assert page.evaluate("listenersLeft()") > 0
-    page.evaluate("cleanUp()")
-    assert page.evaluate("listenersLeft()") == 0
-
-
 def test_all_words_come_from_the_labels(show):
     marked = {key: f"¤{text}" for key, text in TopK.LABELS.items()}
     page = show(widget(labels=marked))
