@@ -113,3 +113,10 @@ def test_what_cannot_be_drawn_is_said():
         plots.diagram(BasicBlock(4, 4), (3, 8, 8))
     with pytest.raises(TypeError, match="the forward of Undecided cannot be traced"):
         plots.diagram(Undecided(), (3, 8, 8))
+
+
+def test_a_depthwise_convolution_is_called_so_and_a_grouped_one_has_its_groups():
+    block = nn.Sequential(nn.Conv2d(8, 8, 3, groups=8, stride=2), nn.Conv2d(8, 16, 1, groups=4))
+    words = [text.get_text() for text in plots.diagram(block, (8, 9, 9)).axes[0].texts]
+    assert "3×3 depthwise, 8, /2" in words
+    assert "1×1 conv, 16, 4 groups" in words

@@ -15,6 +15,7 @@ authors' program takes the fan-out. Nothing else is known to differ.
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -337,6 +338,50 @@ def densenet264(**options) -> DenseNet:
 def densenet161(**options) -> DenseNet:
     """DenseNet-161 (the authors' repository, k = 48): 28,681,000 parameters."""
     return DenseNet(blocks=DENSENET_161, growth_rate=48, **options)
+
+
+# Who reads what
+
+
+class Connection(NamedTuple):
+    """A source of maps in a dense block, and a layer that reads them.
+
+    Attributes:
+        block: number of the block, from 1.
+        source: 0 for the block's input, l for its layer l.
+        target: the layer that reads, from 1; after the last layer, the transition or classifier.
+        weight: parameter of the convolution or classifier that reads, (outputs, inputs, ...).
+        columns: which of its inputs are the source's maps.
+    """
+
+    block: int
+    source: int
+    target: int
+    weight: Tensor
+    columns: slice
+
+
+def connections(model: DenseNet) -> Iterator[Connection]:
+    """All connections within the blocks, by block, target and source, as in Fig. 5.
+
+    A block of L layers has L (L + 1) / 2 of them, and L + 1 more to what reads the whole block.
+    """
+    stages = dict(model.named_children())
+    blocks = [stage for stage in stages.values() if isinstance(stage, DenseBlock)]
+    for number, block in enumerate(blocks, start=1):
+        readers: list[nn.Conv2d | nn.Linear] = [
+            layer.conv1 if layer.bottleneck else layer.conv2
+            for layer in block.layers
+            if isinstance(layer, DenseLayer)
+        ]
+        transition = stages.get(f"transition{number}")
+        readers.append(transition.conv if isinstance(transition, Transition) else model.classifier)
+        for target, reader in enumerate(readers, start=1):
+            first = 0
+            for source in range(target):
+                last = block.in_channels + source * block.growth_rate
+                yield Connection(number, source, target, reader.weight, slice(first, last))
+                first = last
 
 
 # Inference without concatenations

@@ -32,7 +32,7 @@ from .resnet import TABLE_1, WIDTHS, ResidualBlock, ResNet, check_stages
 from .resnext import ResNeXt
 
 POSITIONS = ("standard", "pre", "post", "identity")  # Fig. 5, (b) to (e)
-EXCITATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}  # Table 11
+EXCITATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}  # Table 12
 POOLINGS = ("padded", "ceil")
 SENET_154 = (3, 8, 36, 3)  # blocks per stage, as in ResNet-152 (Appendix)
 
@@ -46,7 +46,7 @@ class SEBlock(ResidualBlock):
         position: of the unit (Fig. 5): after the residual branch (``"standard"``), before it
             (``"pre"``), after the addition and its ReLU (``"post"``), or on the shortcut
             (``"identity"``), after its projection if there is one.
-        excitation: what ends the unit: ``"sigmoid"``, ``"tanh"`` or ``"relu"`` (Table 11).
+        excitation: what ends the unit: ``"sigmoid"``, ``"tanh"`` or ``"relu"`` (Table 12).
 
     Raises:
         ValueError: an unknown option, or more reduction than channels.

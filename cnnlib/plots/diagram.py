@@ -145,10 +145,11 @@ def _shape_of(step: fx.Node) -> tuple[int, ...] | None:
 
 def _conv(layer: nn.Conv2d) -> str:
     size = "×".join(map(str, layer.kernel_size))
-    words = [f"{size} conv, {layer.out_channels}"]
-    if layer.groups > 1:
-        depthwise = layer.groups == layer.in_channels == layer.out_channels
-        words.append("depthwise" if depthwise else f"{layer.groups} groups")
+    depthwise = 1 < layer.groups == layer.in_channels == layer.out_channels
+    kind = "depthwise" if depthwise else "conv"  # short: it has to fit into its box
+    words = [f"{size} {kind}, {layer.out_channels}"]
+    if layer.groups > 1 and not depthwise:
+        words.append(f"{layer.groups} groups")
     if max(layer.stride) > 1:
         words.append(f"/{layer.stride[0]}")
     return ", ".join(words)

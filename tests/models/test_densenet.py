@@ -25,6 +25,7 @@ from cnnlib.models.densenet import (
     DenseNet,
     Transition,
     clamp_and_product,
+    connections,
     densenet121,
     densenet161,
     densenet169,
@@ -309,6 +310,51 @@ def test_without_compression_it_computes_what_the_text_says(bottleneck):
             x = F.avg_pool2d(F.conv2d(norm_relu(x, transition.norm), transition.conv.weight), 2)
     by_hand = model.classifier(norm_relu(x, model.norm).mean((2, 3)))
     torch.testing.assert_close(model(images), by_hand)
+
+
+# Who reads what
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_connections_are_those_of_the_blocks_and_of_what_reads_them(bottleneck):
+    found = list(connections(small(bottleneck=bottleneck, blocks=(2, 3, 5))))
+    for number, layers in ((1, 2), (2, 3), (3, 5)):
+        here = [c for c in found if c.block == number]
+        assert [(c.target, c.source) for c in here] == [
+            (target, source) for target in range(1, layers + 2) for source in range(target)
+        ]
+        inside = sum(c.target <= layers for c in here)
+        assert inside == layers * (layers + 1) // 2 and len(here) == inside + layers + 1
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_the_columns_of_a_connection_are_the_inputs_that_its_source_fills(bottleneck):
+    model = randomize(small(bottleneck=bottleneck, dropout=0.1)).eval()
+    images = torch.randn(2, 2, 12, 12, dtype=torch.float64)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for connection in connections(model):
+        deaf, mute = copy.deepcopy(model), copy.deepcopy(model)
+        name, columns = names[connection.weight], connection.columns
+        with torch.no_grad():
+            deaf.get_parameter(name)[:, columns] = 0
+
+        def silence(_, given, columns=columns):
+            maps = given[0].clone()
+            maps[:, columns] = 0
+            return (maps,)
+
+        mute.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(silence)
+        torch.testing.assert_close(deaf(images), mute(images))
+        assert not torch.allclose(deaf(images), model(images))
+
+
+def test_connections_to_a_reader_cover_its_inputs_without_gap():
+    for bottleneck in (False, True):
+        ends: dict[torch.Tensor, int] = {}
+        for c in connections(small(bottleneck=bottleneck)):
+            assert c.columns.start == ends.get(c.weight, 0)
+            ends[c.weight] = c.columns.stop
+        assert all(end == weight.shape[1] for weight, end in ends.items())
 
 
 # Saving memory
