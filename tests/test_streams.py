@@ -847,6 +847,8 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals to a process
 def test_a_program_ends_without_leaving_workers_or_noise(tree, how, sent, code, said):
     with child(tree, how) as process:
         assert process.stdout.readline() == "batch\n"
+        if sent is not None:  # the first batch is the first worker's; wait until both are at work
+            assert [process.stdout.readline() for _ in range(2)] == 2 * ["batch\n"]
         started = time.monotonic()
         if sent is not None:
             os.killpg(process.pid, sent)  # to all of them, as a terminal and a cluster do
